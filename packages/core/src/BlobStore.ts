@@ -1,0 +1,238 @@
+/**
+ * Stores of blobs: content that is found by its digest, and that is read only as what its descriptor says.
+ *
+ * @since 0.1.0
+ */
+import type * as Descriptor from "@effect-oci/schema/Descriptor"
+import * as Digest from "@effect-oci/schema/Digest"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import * as Hash from "./Hash.ts"
+
+/**
+ * Error raised where a store does not hold a blob.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class BlobMissing extends Schema.TaggedError<BlobMissing>("@effect-oci/core/BlobMissing")("BlobMissing", {
+  store: Schema.String,
+  digest: Digest.Digest
+}) {
+  override get message(): string {
+    return `${this.store} has no blob ${this.digest}`
+  }
+}
+
+/**
+ * Error raised where content does not hash to the digest that was asked for. None of it is to be trusted.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class DigestMismatch
+  extends Schema.TaggedError<DigestMismatch>("@effect-oci/core/DigestMismatch")("DigestMismatch", {
+    store: Schema.String,
+    expected: Digest.Digest,
+    found: Digest.Digest
+  })
+{
+  override get message(): string {
+    return `the content of a blob in ${this.store} is not what its digest says: expected ${this.expected}, found ${this.found}`
+  }
+}
+
+/**
+ * Error raised where content is not as long as its descriptor says, in bytes. Where it is longer, `found` is how much
+ * had been read when that was known.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class SizeMismatch extends Schema.TaggedError<SizeMismatch>("@effect-oci/core/SizeMismatch")("SizeMismatch", {
+  store: Schema.String,
+  digest: Digest.Digest,
+  expected: Schema.Number,
+  found: Schema.Number
+}) {
+  override get message(): string {
+    return `the blob ${this.digest} in ${this.store} has another size: expected ${this.expected} bytes, found ${
+      this.found > this.expected ? `at least ${this.found}` : String(this.found)
+    }`
+  }
+}
+
+/**
+ * Error raised where a path of a store holds something else than the plain file or the directory that belongs there:
+ * a link, a FIFO, a device. Nothing of it is read.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class UnsafeFile extends Schema.TaggedError<UnsafeFile>("@effect-oci/core/UnsafeFile")("UnsafeFile", {
+  path: Schema.String,
+  expected: Schema.String,
+  found: Schema.String
+}) {
+  override get message(): string {
+    return `${this.path} is not safe to use: expected ${this.expected}, found ${this.found}`
+  }
+}
+
+/**
+ * Error raised where the machine refuses an operation on a store.
+ *
+ * **Details**
+ *
+ * `operation` is what was attempted ("write", "fsync", "rename" …), `path` on what, and `code` the system's own name
+ * for the reason, such as `ENOSPC`. What was stored before is still there.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class StoreIo extends Schema.TaggedError<StoreIo>("@effect-oci/core/StoreIo")("StoreIo", {
+  operation: Schema.String,
+  path: Schema.String,
+  code: Schema.String,
+  cause: Schema.optionalKey(Schema.Defect())
+}) {
+  override get message(): string {
+    return `cannot ${this.operation} ${this.path}: ${reasons[this.code] ?? this.code} (${this.code})`
+  }
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  EACCES: "permission denied",
+  EDQUOT: "the disk quota is used up",
+  EEXIST: "it exists already",
+  EFBIG: "the file would be too large",
+  EIO: "the device failed",
+  EISDIR: "it is a directory",
+  EMFILE: "too many open files",
+  ENOENT: "no such file or directory",
+  ENOSPC: "no space is left on the device",
+  ENOTDIR: "a part of the path is not a directory",
+  EPERM: "operation not permitted",
+  EROFS: "the file system is read-only"
+}
+
+/**
+ * Any of the reasons why an operation on a store fails.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type BlobStoreError = BlobMissing | DigestMismatch | SizeMismatch | UnsafeFile | StoreIo
+
+/**
+ * What a stored blob is found and verified by: a descriptor, or as much of one as is known.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Blob = Pick<Descriptor.Descriptor, "digest" | "size">
+
+/**
+ * What is known of content before it is stored.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Expected = Partial<Blob>
+
+/**
+ * A store of blobs.
+ *
+ * **Details**
+ *
+ * `put` takes content in as a stream, and makes it visible only when it is whole; content that is not as `expected`
+ * leaves nothing behind. Putting what is there already succeeds, and mends it where it had been damaged. `get` verifies
+ * size and digest before it hands on the last byte. `has` tells whether a blob of that digest and size is there; it
+ * does not read it. Every implementation passes the contract suite of `@effect-oci/adapters`.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class BlobStore extends Context.Service<BlobStore, {
+  readonly put: <E, R>(
+    content: Stream.Stream<Uint8Array, E, R>,
+    expected?: Expected
+  ) => Effect.Effect<Blob, BlobStoreError | E, R>
+  readonly get: (blob: Blob) => Stream.Stream<Uint8Array, BlobStoreError>
+  readonly has: (blob: Blob) => Effect.Effect<boolean, BlobStoreError>
+}>()("@effect-oci/core/BlobStore") {}
+
+/**
+ * Stores a document that is in memory.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const putBytes = (bytes: Uint8Array): Effect.Effect<Blob, BlobStoreError, BlobStore> =>
+  BlobStore.use((store) => store.put(Stream.succeed(bytes)))
+
+/**
+ * Gets a whole blob into memory: only for documents. One that is larger than `limit` bytes fails with `SizeMismatch`
+ * before any of it is read.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const getBytes = (blob: Blob): Effect.Effect<Uint8Array, BlobStoreError, BlobStore> =>
+  BlobStore.use((store) =>
+    Stream.runFold(
+      store.get(blob),
+      () => ({ bytes: new Uint8Array(blob.size), length: 0 }),
+      (whole, chunk) => {
+        whole.bytes.set(chunk, whole.length)
+        return { bytes: whole.bytes, length: whole.length + chunk.length }
+      }
+    ).pipe(Effect.map((whole) => whole.bytes))
+  )
+
+/**
+ * Verifies content as it passes through: its last chunk is handed on only when size and digest are right.
+ *
+ * **When to use**
+ *
+ * Use to implement the `get` of a store. `store` is the store's name, for messages.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const verify = (store: string, blob: Blob) =>
+<E, R>(
+  content: Stream.Stream<Uint8Array, E, R>
+): Stream.Stream<Uint8Array, E | DigestMismatch | SizeMismatch, R | Hash.Hash> =>
+  Stream.unwrap(
+    Hash.Hash.useSync((hash) => {
+      const hasher = hash.make(Digest.algorithm(blob.digest))
+      let size = 0
+      let held: Uint8Array | undefined
+      const check = Effect.suspend(() => {
+        if (size !== blob.size) {
+          return Effect.fail(new SizeMismatch({ store, digest: blob.digest, expected: blob.size, found: size }))
+        }
+        const found = hasher.digest()
+        return found === blob.digest
+          ? Effect.succeed(held === undefined ? [] : [held])
+          : Effect.fail(new DigestMismatch({ store, expected: blob.digest, found }))
+      })
+      return content.pipe(
+        Stream.mapEffect((chunk) => {
+          size += chunk.length
+          if (size > blob.size) {
+            return Effect.fail(new SizeMismatch({ store, digest: blob.digest, expected: blob.size, found: size }))
+          }
+          hasher.update(chunk)
+          const before = held
+          held = chunk
+          return Effect.succeed(before === undefined ? [] : [before])
+        }),
+        Stream.concat(Stream.fromEffect(check)),
+        Stream.flatMap(Stream.fromArray)
+      )
+    })
+  )

@@ -1,0 +1,266 @@
+/**
+ * Points in time as OCI documents write them: RFC 3339 with nanoseconds and an offset.
+ *
+ * JavaScript's `Date` and Effect's `DateTime` hold milliseconds; most real image configs change when their times go
+ * through them. A `Timestamp` keeps what Go's `time.Time` keeps when it reads and writes JSON.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Order from "effect/Order"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
+import * as SchemaTransformation from "effect/SchemaTransformation"
+import { timeText } from "./internal/decode.ts"
+
+/**
+ * Error raised for a text that is not an RFC 3339 date-time as Go reads it.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidTimestamp extends Schema.TaggedError<InvalidTimestamp>("@effect-oci/schema/InvalidTimestamp")(
+  "InvalidTimestamp",
+  { text: Schema.String }
+) {
+  override get message(): string {
+    return `expected a time as RFC 3339 writes it, such as 2006-01-02T15:04:05.999999999Z, found ${
+      JSON.stringify(this.text)
+    }`
+  }
+}
+
+/**
+ * A point in time with the offset that it was written with.
+ *
+ * **Details**
+ *
+ * `seconds` counts from 1970-01-01T00:00:00Z without leap seconds and may be negative; `nanoseconds` is 0 to
+ * 999,999,999. `offset` is `"Z"` or the minutes east of UTC: like Go, two timestamps of one instant are equal only when
+ * their offsets are, and `Z` differs from `+00:00`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Timestamp {
+  readonly seconds: number
+  readonly nanoseconds: number
+  readonly offset: "Z" | number
+}
+
+const secondsInDay = 86_400
+
+/** Days from 1970-01-01 of a date in the proleptic Gregorian calendar. */
+const daysOf = (year: number, month: number, day: number): number => {
+  const shifted = month <= 2 ? year - 1 : year
+  const era = Math.floor(shifted / 400)
+  const yearOfEra = shifted - era * 400
+  const dayOfYear = Math.floor((153 * (month + (month > 2 ? -3 : 9)) + 2) / 5) + day - 1
+  return era * 146_097 + yearOfEra * 365 + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100) + dayOfYear - 719_468
+}
+
+const dateOf = (days: number): readonly [year: number, month: number, day: number] => {
+  const shifted = days + 719_468
+  const era = Math.floor(shifted / 146_097)
+  const dayOfEra = shifted - era * 146_097
+  const yearOfEra = Math.floor(
+    (dayOfEra - Math.floor(dayOfEra / 1460) + Math.floor(dayOfEra / 36_524) - Math.floor(dayOfEra / 146_096)) / 365
+  )
+  const dayOfYear = dayOfEra - (365 * yearOfEra + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100))
+  const shiftedMonth = Math.floor((5 * dayOfYear + 2) / 153)
+  const month = shiftedMonth + (shiftedMonth < 10 ? 3 : -9)
+  return [
+    yearOfEra + era * 400 + (month <= 2 ? 1 : 0),
+    month,
+    dayOfYear - Math.floor((153 * shiftedMonth + 2) / 5) + 1
+  ]
+}
+
+const isLeapYear = (year: number): boolean => year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0)
+
+const daysInMonth = (year: number, month: number): number =>
+  month === 2 ? (isLeapYear(year) ? 29 : 28) : month === 4 || month === 6 || month === 9 || month === 11 ? 30 : 31
+
+const grammar = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:Z|([+-])(\d\d):(\d\d))$/
+
+/**
+ * Parses an RFC 3339 date-time.
+ *
+ * **Details**
+ *
+ * As strict as Go: an upper-case `T` and `Z`, hours of two digits, a dot before the fraction, no second 60, offsets up
+ * to 23:59. Digits of the fraction past the ninth are cut.
+ *
+ * **Example** (Keeping nanoseconds and the offset)
+ *
+ * ```ts
+ * import * as Timestamp from "@effect-oci/schema/Timestamp"
+ * import * as Result from "effect/Result"
+ *
+ * const time = Result.getOrThrow(Timestamp.parse("2019-07-22T02:12:25.123456700+02:00"))
+ * console.log(Timestamp.format(time)) // 2019-07-22T02:12:25.1234567+02:00
+ * ```
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const parse = (text: string): Result.Result<Timestamp, InvalidTimestamp> => {
+  const match = grammar.exec(text)
+  if (match === null) return Result.fail(new InvalidTimestamp({ text }))
+  const [
+    ,
+    yearText,
+    monthText,
+    dayText,
+    hourText,
+    minuteText,
+    secondText,
+    fraction = "",
+    sign,
+    aheadHours,
+    aheadMinutes
+  ] = match
+  const year = Number(yearText)
+  const month = Number(monthText)
+  const day = Number(dayText)
+  const hour = Number(hourText)
+  const minute = Number(minuteText)
+  const second = Number(secondText)
+  const offsetHours = Number(aheadHours ?? 0)
+  const offsetMinutes = Number(aheadMinutes ?? 0)
+  if (
+    month < 1 || month > 12 || day < 1 || day > daysInMonth(year, month) || hour > 23 || minute > 59 || second > 59 ||
+    offsetHours > 23 || offsetMinutes > 59
+  ) {
+    return Result.fail(new InvalidTimestamp({ text }))
+  }
+  // `0 -` keeps an offset of zero from becoming -0.
+  const ahead = offsetHours * 60 + offsetMinutes
+  const offset = sign === undefined ? "Z" : sign === "-" ? 0 - ahead : ahead
+  return Result.succeed({
+    seconds: daysOf(year, month, day) * secondsInDay + hour * 3600 + minute * 60 + second -
+      (offset === "Z" ? 0 : offset * 60),
+    nanoseconds: Number(fraction.slice(0, 9).padEnd(9, "0")),
+    offset
+  })
+}
+
+const pad = (value: number, length: number): string => String(value).padStart(length, "0")
+
+/**
+ * Formats a timestamp as Go's `time.Time` marshals itself: RFC 3339 without zeros at the end of the fraction, `Z` for an
+ * offset of zero.
+ *
+ * @category encoding
+ * @since 0.1.0
+ */
+export const format = (self: Timestamp): string => {
+  const offset = self.offset === "Z" ? 0 : self.offset
+  const local = self.seconds + offset * 60
+  const days = Math.floor(local / secondsInDay)
+  const inDay = local - days * secondsInDay
+  const [year, month, day] = dateOf(days)
+  const fraction = self.nanoseconds === 0 ? "" : "." + pad(self.nanoseconds, 9).replace(/0+$/, "")
+  const ahead = Math.abs(offset)
+  const zone = offset === 0 ? "Z" : (offset < 0 ? "-" : "+") + pad(Math.floor(ahead / 60), 2) + ":" + pad(ahead % 60, 2)
+  return `${pad(year, 4)}-${pad(month, 2)}-${pad(day, 2)}T${pad(Math.floor(inDay / 3600), 2)}:${
+    pad(Math.floor(inDay / 60) % 60, 2)
+  }:${pad(inDay % 60, 2)}${fraction}${zone}`
+}
+
+const minSeconds = daysOf(0, 1, 1) * secondsInDay
+const maxSeconds = daysOf(10_000, 1, 1) * secondsInDay - 1
+
+const isTimestamp = (u: unknown): u is Timestamp =>
+  typeof u === "object" && u !== null && "seconds" in u && "nanoseconds" in u && "offset" in u &&
+  Number.isSafeInteger(u.seconds) && Number.isSafeInteger(u.nanoseconds)
+
+/**
+ * Schema for timestamps in memory.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Timestamp: Schema.declare<Timestamp> = Schema.declare(isTimestamp, { identifier: "Timestamp" })
+
+/**
+ * Schema that decodes a timestamp from its RFC 3339 text and encodes it as `format` does.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const FromString = Schema.String.pipe(
+  Schema.decodeTo(
+    Timestamp,
+    SchemaTransformation.transformEffect({
+      decode: (text: string) =>
+        Effect.fromResult(
+          Result.mapError(
+            parse(text),
+            () => new SchemaIssue.InvalidValue({ message: timeText })
+          )
+        ),
+      encode: (time: Timestamp) => Effect.succeed(format(time))
+    })
+  )
+)
+
+/**
+ * Makes a timestamp in UTC from whole seconds since 1970-01-01T00:00:00Z, the unit of `SOURCE_DATE_EPOCH`. Nothing
+ * outside the years 0 to 9999 can be written, so it gives `undefined` there.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromSeconds = (seconds: number): Timestamp | undefined =>
+  Number.isSafeInteger(seconds) && seconds >= minSeconds && seconds <= maxSeconds
+    ? { seconds, nanoseconds: 0, offset: "Z" }
+    : undefined
+
+/**
+ * Makes a timestamp in UTC from nanoseconds since 1970-01-01T00:00:00Z, the unit of Effect's `Clock`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromNanoseconds = (nanoseconds: bigint): Timestamp => {
+  const fraction = ((nanoseconds % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n
+  return { seconds: Number((nanoseconds - fraction) / 1_000_000_000n), nanoseconds: Number(fraction), offset: "Z" }
+}
+
+/**
+ * Go's zero time, 0001-01-01T00:00:00Z.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const zero: Timestamp = { seconds: daysOf(1, 1, 1) * secondsInDay, nanoseconds: 0, offset: "Z" }
+
+/**
+ * Orders timestamps by instant, whatever their offsets.
+ *
+ * @category instances
+ * @since 0.1.0
+ */
+export const byInstant: Order.Order<Timestamp> = Order.make((left, right) => {
+  const difference = left.seconds - right.seconds || left.nanoseconds - right.nanoseconds
+  return difference < 0 ? -1 : difference > 0 ? 1 : 0
+})
+
+/**
+ * Checks that two timestamps are of one instant and were written with one offset.
+ *
+ * @category instances
+ * @since 0.1.0
+ */
+export const equals = (left: Timestamp, right: Timestamp): boolean =>
+  left.seconds === right.seconds && left.nanoseconds === right.nanoseconds && left.offset === right.offset
+
+/**
+ * Gets the same instant in UTC.
+ *
+ * @category converting
+ * @since 0.1.0
+ */
+export const toUtc = (self: Timestamp): Timestamp => ({ ...self, offset: "Z" })

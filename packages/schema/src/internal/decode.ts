@@ -1,0 +1,165 @@
+/**
+ * From a clean document to what its schema describes, or to problems that name their place.
+ */
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as SchemaGetter from "effect/SchemaGetter"
+import * as SchemaIssue from "effect/SchemaIssue"
+import * as Json from "../Json.ts"
+import { locate, type Step } from "./locate.ts"
+
+/** A member that may be absent, and that `null` leaves absent, as in Go. */
+export const absent = <S extends Schema.Top>(schema: S) =>
+  Schema.optionalKey(Schema.NullOr(schema)).pipe(
+    Schema.decodeTo(Schema.optionalKey(Schema.toType(schema)), {
+      decode: SchemaGetter.transformOptional((value: Option.Option<S["Type"] | null>) =>
+        Option.filter(value, (present): present is S["Type"] => present !== null)
+      ),
+      encode: SchemaGetter.transformOptional((value: Option.Option<S["Type"]>) => value)
+    })
+  )
+
+/** An element that `null` leaves empty, as in Go. */
+export const element = <S extends Schema.Top>(schema: S, empty: S["Type"]) =>
+  Schema.NullOr(schema).pipe(
+    Schema.decodeTo(Schema.toType(schema), {
+      decode: SchemaGetter.transform((value: S["Type"] | null) => value ?? empty),
+      encode: SchemaGetter.transform((value: S["Type"]) => value)
+    })
+  )
+
+/** A list that `null` leaves empty. */
+export const list = <S extends Schema.Top>(schema: S) => element(Schema.Array(schema), [])
+
+/** A list of strings, each of which `null` leaves empty. */
+export const strings = Schema.Array(element(Schema.String, ""))
+
+/** An integer of 64 bits: a number written in any other way has become infinite before it gets here. */
+export const integer = Schema.Number.check(
+  Schema.makeFilter((value) => Number.isInteger(value) || "an integer of 64 bits without fraction or exponent")
+)
+
+const described: Readonly<Record<string, string>> = {
+  string: "a string",
+  number: "a number",
+  boolean: "true or false",
+  object: "an object",
+  array: "a list",
+  "object | array": "an object or a list"
+}
+
+/** Turns "Expected string | null" into "a string". */
+const describe = (message: string): string => {
+  const expected = message.replace(/^Expected /, "").replace(/ \| null$/, "")
+  return described[expected] ?? expected
+}
+
+const format = SchemaIssue.makeFormatterStandardSchemaV1({
+  leafHook: (leaf) =>
+    leaf._tag === "MissingKey"
+      ? "missing:this member"
+      : (leaf._tag === "InvalidType" ? "type:" : "value:") + describe(SchemaIssue.defaultLeafHook(leaf)),
+  checkHook: (filter) => "value:" + describe(SchemaIssue.defaultCheckHook(filter) ?? "another value")
+})
+
+const found = (raw: string): string => {
+  switch (raw[0]) {
+    case "{":
+      return "an object"
+    case "[":
+      return "a list"
+    default:
+      return raw.length <= 80 ? raw : raw.slice(0, 79) + "…"
+  }
+}
+
+const pointerOf = (path: ReadonlyArray<Step>): string =>
+  path.map((step) => "/" + String(step).replaceAll("~", "~0").replaceAll("/", "~1")).join("")
+
+/** Makes the problem of a place in a document. */
+export const problem = (
+  document: Json.Document,
+  path: ReadonlyArray<Step>,
+  reason: Json.UnexpectedJson["reason"],
+  expected: string
+): Json.UnexpectedJson => {
+  const [start, end] = locate(document.text, path)
+  return new Json.UnexpectedJson({
+    document: document.name,
+    reason,
+    pointer: pointerOf(path),
+    ...Json.position(document.text, start),
+    expected,
+    found: reason === "missing" ? "nothing" : found(document.text.slice(start, end))
+  })
+}
+
+const toProblem = (document: Json.Document) =>
+(
+  issue: {
+    readonly message: string
+    readonly path?: ReadonlyArray<PropertyKey | { readonly key: PropertyKey }> | undefined
+  }
+): Json.UnexpectedJson => {
+  const path = (issue.path ?? []).map((step): Step => {
+    const key = typeof step === "object" ? step.key : step
+    return typeof key === "number" ? key : String(key)
+  })
+  const colon = issue.message.indexOf(":")
+  const kind = issue.message.slice(0, colon)
+  const expected = issue.message.slice(colon + 1)
+  const reason = kind === "missing" || kind === "type" ? kind : expected === timeText ? "time" : "value"
+  return problem(document, path, reason, expected)
+}
+
+/** What a time has to look like, in messages. */
+export const timeText = "a time as RFC 3339 writes it"
+
+/**
+ * The value of a document for its decoder: numbers that are not written as integers of 64 bits, which no document of
+ * ours has a use for, become infinite, so that no decoder of an integer takes `1.0` or `1e3` for one.
+ */
+export const valueOf = (document: Json.Document): unknown => {
+  let text = ""
+  let start = 0
+  for (const [from, to] of document.numbers) {
+    text += document.text.slice(start, from) + "1e999"
+    start = to
+  }
+  return JSON.parse(text + document.text.slice(start))
+}
+
+const problems = (document: Json.Document, error: Schema.SchemaError): ReadonlyArray<Json.UnexpectedJson> =>
+  format(error.issue).issues.map(toProblem(document))
+
+/** Makes a decoder of clean documents from the schema of their value. Only the first problem is told. */
+export const decoder = <S extends Schema.Decoder<unknown>>(schema: S) => {
+  const decode = Schema.decodeUnknownResult(schema)
+  return (document: Json.Document): Result.Result<S["Type"], Json.UnexpectedJson> =>
+    Result.mapError(
+      decode(valueOf(document)),
+      (error) => problems(document, error)[0] ?? problem(document, [], "value", "another value")
+    )
+}
+
+/** Makes a reader of bytes from the schema of their value. */
+export const reader = <S extends Schema.Decoder<unknown>>(options: Json.ParseOptions, schema: S) => {
+  const decode = decoder(schema)
+  return (bytes: Uint8Array): Result.Result<Json.Parsed<S["Type"]>, Json.Problem> =>
+    Result.flatMap(
+      Json.parse(bytes, options),
+      (document) => Result.map(decode(document), (value) => ({ document, value }))
+    )
+}
+
+/** Makes a strict check of bytes from the schema of their value. Every problem is told. */
+export const checker = <S extends Schema.Decoder<unknown>>(options: Json.ParseOptions, schema: S) => {
+  const decode = Schema.decodeUnknownResult(schema, { errors: "all" })
+  return (bytes: Uint8Array): ReadonlyArray<Json.Problem> => {
+    const document = Json.parse(bytes, options)
+    if (Result.isFailure(document)) return [document.failure]
+    const value = decode(valueOf(document.success))
+    return Result.isSuccess(value) ? [] : problems(document.success, value.failure)
+  }
+}
