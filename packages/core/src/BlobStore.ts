@@ -211,14 +211,13 @@ export const verify = (store: string, blob: Blob) =>
       const hasher = hash.make(Digest.algorithm(blob.digest))
       let size = 0
       let held: Uint8Array | undefined
-      const check = Effect.suspend(() => {
+      const check = Effect.gen(function*() {
         if (size !== blob.size) {
-          return Effect.fail(new SizeMismatch({ store, digest: blob.digest, expected: blob.size, found: size }))
+          return yield* new SizeMismatch({ store, digest: blob.digest, expected: blob.size, found: size })
         }
         const found = hasher.digest()
-        return found === blob.digest
-          ? Effect.succeed(held === undefined ? [] : [held])
-          : Effect.fail(new DigestMismatch({ store, expected: blob.digest, found }))
+        if (found !== blob.digest) return yield* new DigestMismatch({ store, expected: blob.digest, found })
+        return held === undefined ? [] : [held]
       })
       return content.pipe(
         Stream.mapEffect((chunk) => {

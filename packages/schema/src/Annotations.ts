@@ -210,21 +210,21 @@ const isInternal = (key: string) =>
   key === uncompressed || key === createdAt || key.startsWith(distributionSourcePrefix)
 
 /**
- * Leaves out the keys that concern the exporter only: {@link uncompressed}, {@link createdAt}, and those that begin with
- * {@link distributionSourcePrefix}.
+ * Leaves out the keys that concern the exporter only: {@link uncompressed}, {@link createdAt}, and those that begin
+ * with {@link distributionSourcePrefix}.
  *
  * **Details**
  *
- * The input is not changed. This is what BuildKit's `RemoveInternalLayerAnnotations` does for OCI media types. For Docker's it drops all
- * annotations of layers, which needs no function.
+ * The input is not changed. This is what BuildKit's `RemoveInternalLayerAnnotations` does for OCI media types. For
+ * Docker's it drops all annotations of layers, which needs no function.
  *
  * **Example** (Preparing a layer's annotations for a manifest)
  *
  * ```ts
  * import * as Annotations from "@effect-oci/schema/Annotations"
  *
- * Annotations.withoutInternal({ [Annotations.createdAt]: "2024-01-01T00:00:00Z", "com.example.team": "base" })
- * // { "com.example.team": "base" }
+ * const annotations = { [Annotations.createdAt]: "2024-01-01T00:00:00Z", "com.example.team": "base" }
+ * console.log(Annotations.withoutInternal(annotations)) // { "com.example.team": "base" }
  * ```
  *
  * @category combinators

@@ -8,7 +8,7 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as History from "./History.ts"
-import { absent, checker, decoder, element, integer, reader, strings } from "./internal/decode.ts"
+import { absent, checker, decoder, element, integer, problem, reader, strings } from "./internal/decode.ts"
 import * as Strict from "./internal/strict.ts"
 import * as Json from "./Json.ts"
 import * as Timestamp from "./Timestamp.ts"
@@ -211,6 +211,15 @@ export const parse: (bytes: Uint8Array) => Result.Result<Json.Parsed<ImageConfig
  * @since 0.1.0
  */
 export const decodeOci: (document: Json.Document) => Result.Result<OciConfig, Json.UnexpectedJson> = decoder(OciConfig)
+
+/**
+ * Checks that a config that has been read is an object.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const expectObject = (config: Json.Document): Result.Result<Json.Document, Json.UnexpectedJson> =>
+  config.kind === "object" ? Result.succeed(config) : Result.fail(problem(config, [], "type", "an object"))
 
 /**
  * Checks a config as strictly as image-spec's own schema and Go code, and gives every problem.

@@ -101,10 +101,10 @@ const cut = (text: string, separator: string): readonly [string, string | undefi
  *
  * **Details**
  *
- * No tag is added: {@link withDefaultTag} does that. The part before the first slash is the domain if it contains a dot, a colon or an upper-case letter, or is `localhost`;
- * otherwise the domain is `docker.io`, which `index.docker.io` stands for too. There, a repository of one part is in
- * `library/`. The repository has at most 255 characters, the tag 128. 64 hexadecimal digits alone are refused, because
- * they could be an image ID.
+ * No tag is added: {@link withDefaultTag} does that. The part before the first slash is the domain if it contains a
+ * dot, a colon or an upper-case letter, or is `localhost`; otherwise the domain is `docker.io`, which `index.docker.io`
+ * stands for too. There, a repository of one part is in `library/`. The repository has at most 255 characters, the tag
+ * 128. 64 hexadecimal digits alone are refused, because they could be an image ID.
  *
  * One text more than with distribution/reference is refused: a first part with a dot that cannot be a host, such as
  * `foo_bar.com/app`, which that library reads as a repository without a registry.
@@ -115,11 +115,8 @@ const cut = (text: string, separator: string): readonly [string, string | undefi
  * import * as ImageReference from "@effect-oci/schema/ImageReference"
  * import * as Result from "effect/Result"
  *
- * const full = ImageReference.parse("alpine").pipe(
- *   Result.map(ImageReference.withDefaultTag),
- *   Result.map(ImageReference.format)
- * )
- * // Success: docker.io/library/alpine:latest
+ * const reference = Result.map(ImageReference.parse("alpine"), ImageReference.withDefaultTag)
+ * console.log(Result.map(reference, ImageReference.format)) // success: docker.io/library/alpine:latest
  * ```
  *
  * @category decoding
@@ -226,8 +223,8 @@ export const format = (reference: ImageReference): string => `${reference.domain
  *
  * **Details**
  *
- * Tag and digest stay as they are. {@link parse} reads the same reference back: unlike distribution/reference, this keeps
- * the full form where the short one means something else, as for `docker.io/example.com/app`.
+ * Tag and digest stay as they are. {@link parse} reads the same reference back: unlike distribution/reference, this
+ * keeps the full form where the short one means something else, as for `docker.io/example.com/app`.
  *
  * @category encoding
  * @since 0.1.0

@@ -232,16 +232,16 @@ export const find = (mediaType: string): Option.Option<Entry> => Option.fromUnde
  *
  * **Details**
  *
- * An unknown type comes back unchanged; {@link find} tells the two apart. For layers this is BuildKit's table, which holds
- * layers only: here manifests, indexes and configs are translated too.
+ * An unknown type comes back unchanged; {@link find} tells the two apart. For layers this is BuildKit's table, which
+ * holds layers only: here manifests, indexes and configs are translated too.
  *
  * **Example** (Translating Docker's layers)
  *
  * ```ts
  * import * as MediaType from "@effect-oci/schema/MediaType"
  *
- * MediaType.toOci(MediaType.dockerLayerGzip) // "application/vnd.oci.image.layer.v1.tar+gzip"
- * MediaType.toOci("application/octet-stream") // "application/octet-stream"
+ * console.log(MediaType.toOci(MediaType.dockerLayerGzip)) // application/vnd.oci.image.layer.v1.tar+gzip
+ * console.log(MediaType.toOci("application/octet-stream")) // application/octet-stream
  * ```
  *
  * @category converting
@@ -254,8 +254,8 @@ export const toOci = (mediaType: string): string => byName.get(mediaType)?.oci ?
  *
  * **Details**
  *
- * A type that is unknown, or that Docker has no name for (a
- * nondistributable Zstandard layer), comes back unchanged; {@link isDocker} of the result tells.
+ * A type that is unknown, or that Docker has no name for (a nondistributable Zstandard layer), comes back unchanged;
+ * {@link isDocker} of the result tells.
  *
  * @category converting
  * @since 0.1.0

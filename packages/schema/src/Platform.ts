@@ -49,8 +49,8 @@ export type Platform = typeof Platform.Type
  *
  * **Details**
  *
- * `reason` is `incomplete` where only an operating system or only an architecture is given: the other half would have to
- * come from the machine that this runs on, which would make the result depend on it.
+ * `reason` is `incomplete` where only an operating system or only an architecture is given: the other half would have
+ * to come from the machine that this runs on, which would make the result depend on it.
  *
  * @category errors
  * @since 0.1.0
@@ -128,9 +128,9 @@ const sortedUnique = (features: ReadonlyArray<string>): ReadonlyArray<string> =>
  *
  * **Details**
  *
- * All names become lower case; `macos` is `darwin`; `x86_64` and `x86-64` are `amd64`,
- * `aarch64` is `arm64`, `i386` is `386`; `armhf` is `arm` `v7` and `armel` `arm` `v6`. The default variants `amd64` `v1`
- * and `arm64` `v8` are left out, `arm` without one becomes `v7`. Features of the operating system are sorted, each once.
+ * All names become lower case; `macos` is `darwin`; `x86_64` and `x86-64` are `amd64`, `aarch64` is `arm64`, `i386` is
+ * `386`; `armhf` is `arm` `v7` and `armel` `arm` `v6`. The default variants `amd64` `v1` and `arm64` `v8` are left out,
+ * `arm` without one becomes `v7`. Features of the operating system are sorted, each once.
  *
  * An empty operating system is `linux` (containerd takes that of its own machine). Members that are empty are left out.
  *
@@ -217,12 +217,13 @@ const escapeOption = (text: string) => text.replace(/[%+()/]/g, (char) => escape
  * ```ts
  * import * as Platform from "@effect-oci/schema/Platform"
  *
- * Platform.formatAll({
+ * const platform = {
  *   architecture: "amd64",
  *   os: "windows",
  *   "os.version": "10.0.20348",
  *   "os.features": ["win32k"]
- * }) // "windows(10.0.20348+win32k)/amd64"
+ * }
+ * console.log(Platform.formatAll(platform)) // windows(10.0.20348+win32k)/amd64
  * ```
  *
  * @category encoding
@@ -248,16 +249,16 @@ const partGrammar = /^[A-Za-z0-9_.-]+$/
  *
  * Names are normalised; the order of features stays. As with containerd, the variant that is given stays visible:
  * `linux/arm64/v8` has the variant `v8`, and `linux/arm64` none; `linux/arm` has none either, not even `v7`
- * ({@link normalize} gives both their one form). An operating system or an architecture alone, which containerd completes
- * from its own machine, is an {@link InvalidPlatform}.
+ * ({@link normalize} gives both their one form). An operating system or an architecture alone, which containerd
+ * completes from its own machine, is an {@link InvalidPlatform}.
  *
  * **Example** (Parsing a platform)
  *
  * ```ts
  * import * as Platform from "@effect-oci/schema/Platform"
  *
- * Platform.parse("linux/arm/v7") // Success: { architecture: "arm", os: "linux", variant: "v7" }
- * Platform.parse("linux") // Failure: invalid platform "linux": expected an operating system and an architecture, …
+ * console.log(Platform.parse("linux/arm/v7")) // success: { architecture: "arm", os: "linux", variant: "v7" }
+ * console.log(Platform.parse("linux")) // failure: invalid platform "linux": expected an operating system and …
  * ```
  *
  * @category decoding
@@ -298,13 +299,16 @@ export const parse = (text: string): Result.Result<Platform, InvalidPlatform> =>
     os: osAliases.get(name) ?? name,
     osVersion,
     osFeatures,
-    variant: variantPart === undefined && architecture === "arm" && variant === "v7" ?
-      "" :
-      variantPart !== undefined && architecture === "arm64" && variant === "" ?
-      "v8" :
-      variant
+    variant: variantPart === undefined
+      ? implicitVariant(architecture, variant)
+      : variant || explicitVariant(architecture)
   }))
 }
+
+// A default variant is written as it was asked for: not at all, or in full.
+const implicitVariant = (architecture: string, variant: string) =>
+  architecture === "arm" && variant === "v7" ? "" : variant
+const explicitVariant = (architecture: string) => architecture === "arm64" ? "v8" : ""
 
 const unescapeOption = (text: string): string | undefined =>
   Result.getOrUndefined(Result.try(() => decodeURIComponent(text)))
@@ -327,7 +331,7 @@ const runnable = (wanted: Platform): ReadonlyArray<Machine> => {
       }]
     }
     case "arm":
-      return [machine, ...belowArm(Number(/^v([6-9])$/.exec(variant)?.[1] ?? 0))]
+      return [machine, ...belowArm(Number(/^v?([6-9])$/.exec(variant)?.[1] ?? 0))]
     case "arm64": {
       const [, major = "", minor = "0"] = /^v([89])(?:\.([0-9]))?$/.exec(variant === "" ? "v8" : variant) ?? []
       if (major === "") return [machine]
@@ -374,11 +378,12 @@ const windowsRuns = (wanted: string | undefined, offered: string | undefined): b
  *
  * **Details**
  *
- * The same machine comes first, then the ones whose programs it runs (`arm` `v7` runs `v6` and `v5`, `arm64` runs `arm`, `amd64` runs `386`);
- * where these are equal, the one that uses more of the wanted features of the operating system, then the first.
+ * The same machine comes first, then the ones whose programs it runs: `arm` `v7` runs `v6` and `v5`, `arm64` runs
+ * `arm`, `amd64` runs `386`. Where these are equal, the offer that uses more of the wanted features of the operating
+ * system wins, then the first.
  *
- * An offer without a platform is not chosen, and neither is one that needs a feature (save Windows' `win32k`) that is not
- * wanted. Takes time in proportion to the number of offers.
+ * An offer is not chosen if it has no platform, or needs a feature that is not wanted (Windows' `win32k` apart). A
+ * variant that is unknown is matched by itself, on which containerd differs. Takes time in proportion to the offers.
  *
  * **Example** (Choosing a manifest)
  *
@@ -386,11 +391,11 @@ const windowsRuns = (wanted: string | undefined, offered: string | undefined): b
  * import * as Platform from "@effect-oci/schema/Platform"
  *
  * const manifests = [
- *   { digest: "sha256:a…", platform: { architecture: "amd64", os: "linux" } },
- *   { digest: "sha256:b…", platform: { architecture: "arm", os: "linux", variant: "v6" } }
+ *   { size: 1, platform: { architecture: "amd64", os: "linux" } },
+ *   { size: 2, platform: { architecture: "arm", os: "linux", variant: "v6" } }
  * ]
- * Platform.choose({ architecture: "arm", os: "linux" }, manifests, (manifest) => manifest.platform)
- * // Some: sha256:b…
+ * console.log(Platform.choose({ architecture: "arm", os: "linux" }, manifests, (manifest) => manifest.platform))
+ * // some: the one of size 2
  * ```
  *
  * @category combinators
