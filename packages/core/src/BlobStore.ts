@@ -124,7 +124,13 @@ const reasons: Readonly<Record<string, string>> = {
  * @category errors
  * @since 0.1.0
  */
-export type BlobStoreError = BlobMissing | DigestMismatch | SizeMismatch | UnsafeFile | StoreIo
+export const BlobStoreError = Schema.Union([BlobMissing, DigestMismatch, SizeMismatch, UnsafeFile, StoreIo])
+
+/**
+ * @category errors
+ * @since 0.1.0
+ */
+export type BlobStoreError = typeof BlobStoreError.Type
 
 /**
  * What a stored blob is found and verified by: a descriptor, or as much of one as is known.

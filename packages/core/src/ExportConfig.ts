@@ -111,6 +111,15 @@ export const empty = (
  */
 export type Config = Uint8Array | Json.Document
 
+/**
+ * Reads a config once, for the functions here that take it. They read bytes themselves, each anew.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const read = (config: Uint8Array): Result.Result<Json.Document, ParseHistoryFailed> =>
+  Result.mapError(ImageConfig.document(config), (cause) => new ParseHistoryFailed({ cause }))
+
 const documentOf = (config: Config) =>
   config instanceof Uint8Array ? ImageConfig.document(config) : Result.succeed(config)
 

@@ -7,7 +7,7 @@ import type * as Descriptor from "@effect-oci/schema/Descriptor"
 import * as Json from "@effect-oci/schema/Json"
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
+import type * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { StoreIo, UnsafeFile } from "./BlobStore.ts"
 

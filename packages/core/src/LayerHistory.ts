@@ -5,7 +5,7 @@
  *
  * @since 0.1.0
  */
-import * as History from "@effect-oci/schema/History"
+import type * as History from "@effect-oci/schema/History"
 import type * as Timestamp from "@effect-oci/schema/Timestamp"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"

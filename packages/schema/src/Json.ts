@@ -138,6 +138,7 @@ export type Names = Scan.Names
  * @since 0.1.0
  */
 export const names = (known: ReadonlyArray<string>, inside: Readonly<Record<string, Names>> = {}): Names => ({
+  exact: new Set(known),
   known: new Map(known.map((name) => [Scan.fold(name), name])),
   members: new Map(Object.entries(inside)),
   items: undefined
@@ -149,7 +150,12 @@ export const names = (known: ReadonlyArray<string>, inside: Readonly<Record<stri
  * @category constructors
  * @since 0.1.0
  */
-export const items = (element: Names): Names => ({ known: new Map(), members: new Map(), items: element })
+export const items = (element: Names): Names => ({
+  exact: new Set(),
+  known: new Map(),
+  members: new Map(),
+  items: element
+})
 
 /**
  * One member of a document's outermost object, with the range of its value in the document's text.
@@ -413,31 +419,31 @@ export type Encodable =
 
 const isList = (value: Encodable): value is ReadonlyArray<Encodable> => Array.isArray(value)
 
-const members = (value: ReadonlyMap<string, Encodable> | { readonly [name: string]: Encodable }) =>
-  value instanceof Map
-    ? [...value.entries()].toSorted(([left], [right]) => compareUtf8(left, right))
-    : Object.entries(value).filter(([, member]) => member !== undefined)
-
-/** Encodes a string; a lone surrogate, which UTF-8 cannot hold, becomes U+FFFD. */
-const quote = (text: string): string => escapeHtml(JSON.stringify(text.replace(/[\ud800-\udfff]/gu, "\ufffd")))
+/** Encodes a string, HTML aside; a lone surrogate, which UTF-8 cannot hold, becomes U+FFFD. */
+const quote = (text: string): string =>
+  // Most strings have nothing to escape.
+  /^[ !#-[\]-~]*$/.test(text) ? `"${text}"` : JSON.stringify(text.replace(/[\ud800-\udfff]/gu, "\ufffd"))
 
 const write = (value: Encodable, newline: string, indent: string): string => {
   if (value === null || value === undefined) return "null"
   if (typeof value === "string") return quote(value)
   if (typeof value !== "object") return String(value)
-  const [open, close, parts] = isList(value)
-    ? ["[", "]", value.map((item) => write(item, newline + indent, indent))]
-    : [
-      "{",
-      "}",
-      members(value).map(([name, member]) =>
-        quote(name) + (indent === "" ? ":" : ": ") + write(member, newline + indent, indent)
-      )
-    ]
-  if (parts.length === 0) return open + close
-  return indent === ""
-    ? open + parts.join(",") + close
-    : open + newline + indent + parts.join("," + newline + indent) + newline + close
+  const inner = newline + indent
+  let out = ""
+  if (isList(value)) {
+    for (const item of value) out += (out === "" ? inner : "," + inner) + write(item, inner, indent)
+    return out === "" ? "[]" : "[" + out + newline + "]"
+  }
+  const colon = indent === "" ? ":" : ": "
+  const members = value instanceof Map
+    ? [...value.entries()].toSorted(([left], [right]) => compareUtf8(left, right))
+    : Object.entries(value)
+  for (const [name, member] of members) {
+    if (member !== undefined) {
+      out += (out === "" ? inner : "," + inner) + quote(name) + colon + write(member, inner, indent)
+    }
+  }
+  return out === "" ? "{}" : "{" + out + newline + "}"
 }
 
 /**
@@ -455,7 +461,7 @@ const write = (value: Encodable, newline: string, indent: string): string => {
  * @category encoding
  * @since 0.1.0
  */
-export const stringify = (value: Encodable): string => write(value, "", "")
+export const stringify = (value: Encodable): string => escapeHtml(write(value, "", ""))
 
 /**
  * Encodes a value as Go's `json.MarshalIndent` with an indent of two spaces does, without a newline at the end: the form
@@ -464,7 +470,7 @@ export const stringify = (value: Encodable): string => write(value, "", "")
  * @category encoding
  * @since 0.1.0
  */
-export const stringifyIndented = (value: Encodable): string => write(value, "\n", "  ")
+export const stringifyIndented = (value: Encodable): string => escapeHtml(write(value, "\n", "  "))
 
 /**
  * Encodes the members of an object whose values are JSON text already, in the order of their names' UTF-8 bytes: what
@@ -477,7 +483,7 @@ export const stringifyMembers = (texts: ReadonlyMap<string, string>): string =>
   "{" +
   [...texts.entries()]
     .toSorted(([left], [right]) => compareUtf8(left, right))
-    .map(([name, text]) => quote(name) + ":" + text)
+    .map(([name, text]) => escapeHtml(quote(name)) + ":" + text)
     .join(",") +
   "}"
 

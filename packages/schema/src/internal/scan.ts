@@ -6,6 +6,8 @@
 
 /** The names that a document gives a meaning to, by place: what a name may not differ from by case alone. */
 export interface Names {
+  /** The exact names. */
+  readonly exact: ReadonlySet<string>
   /** The exact names, by their folded form. */
   readonly known: ReadonlyMap<string, string>
   /** What is known inside the members of these names. */
@@ -65,7 +67,7 @@ const isDigit = (code: number): boolean => code >= zero && code <= nine
  * Folds a name as Go's decoder does (Unicode simple folding), as far as names of ASCII letters need it: besides the
  * letters' own case only U+017F and U+212A fold to ASCII.
  */
-export const fold = (name: string): string => name.toLowerCase().replaceAll("\u017f", "s").replaceAll("\u212a", "k")
+export const fold = (name: string): string => name.toLowerCase().replace(/\u017f/g, "s").replace(/\u212a/g, "k")
 
 const escapePointer = (name: string): string => name.replaceAll("~", "~0").replaceAll("/", "~1")
 
@@ -227,9 +229,9 @@ export const scan = (text: string, names: Names | undefined): Scan | Fault => {
       } else {
         set.add(name)
         const shape = shapes[level]
-        if (shape !== undefined) {
+        if (shape !== undefined && !shape.exact.has(name)) {
           const exact = shape.known.get(fold(name))
-          if (exact !== undefined && exact !== name) {
+          if (exact !== undefined) {
             identityFault = fault("case-collision", start, JSON.stringify(exact), JSON.stringify(name))
           }
         }
