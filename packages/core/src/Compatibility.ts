@@ -25,6 +25,12 @@ export interface Compatibility {
   readonly chain: "layers" | "whole"
   /** Which history items without a time are given one: those of layers, or all. */
   readonly missingTimes: "of-layers" | "all"
+  /** What a config without a time of creation gets: the history's last, or that clamped by the epoch too. */
+  readonly derivedCreated: "last" | "clamped"
+  /** Whether the times of history items keep their offset. */
+  readonly times: "as-given" | "utc"
+  /** Which of BuildKit's internal annotations of layers are left in manifests. */
+  readonly internalAnnotations: "rewritten-timestamp" | "none"
 }
 
 /**
@@ -39,7 +45,10 @@ export const moby2019: Compatibility = {
   config: "as-handed-in",
   missingRefs: "clock",
   chain: "layers",
-  missingTimes: "of-layers"
+  missingTimes: "of-layers",
+  derivedCreated: "last",
+  times: "as-given",
+  internalAnnotations: "rewritten-timestamp"
 }
 
 /**
@@ -54,5 +63,8 @@ export const buildkit2026: Compatibility = {
   config: "checked",
   missingRefs: "nothing",
   chain: "whole",
-  missingTimes: "all"
+  missingTimes: "all",
+  derivedCreated: "last",
+  times: "as-given",
+  internalAnnotations: "rewritten-timestamp"
 }

@@ -13,6 +13,7 @@ import * as ImageConfig from "@effect-oci/schema/ImageConfig"
 import * as Json from "@effect-oci/schema/Json"
 import * as Platform from "@effect-oci/schema/Platform"
 import * as Timestamp from "@effect-oci/schema/Timestamp"
+import * as Base64 from "effect/encoding/Base64"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { Compatibility } from "./Compatibility.ts"
@@ -61,13 +62,36 @@ export class MissingPlatform extends Schema.TaggedError<MissingPlatform>("@effec
 }
 
 /**
+ * Error raised where the config of the base image cannot be read.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class BaseConfigFailed
+  extends Schema.TaggedError<BaseConfigFailed>("@effect-oci/core/BaseConfigFailed")("BaseConfigFailed", {
+    cause: Schema.Union([Json.InvalidJson, Json.LimitExceeded, Json.UnexpectedJson])
+  })
+{
+  override get message(): string {
+    return "failed to unmarshal base image config"
+  }
+}
+
+/**
  * Error raised where a config cannot be patched.
  *
  * @category errors
  * @since 0.1.0
  */
 export class PatchFailed extends Schema.TaggedError<PatchFailed>("@effect-oci/core/PatchFailed")("PatchFailed", {
-  cause: Schema.Union([Json.InvalidJson, Json.LimitExceeded, Json.UnexpectedJson, NullConfig, MissingPlatform])
+  cause: Schema.Union([
+    Json.InvalidJson,
+    Json.LimitExceeded,
+    Json.UnexpectedJson,
+    NullConfig,
+    MissingPlatform,
+    BaseConfigFailed
+  ])
 }) {
   override get message(): string {
     return "failed to parse image config for patch"
@@ -131,7 +155,8 @@ const documentOf = (config: Config) =>
  * ```ts
  * import * as ExportConfig from "@effect-oci/core/ExportConfig"
  * import * as Timestamp from "@effect-oci/schema/Timestamp"
- * import * as Result from "effect/Result"
+ * import * as Base64 from "effect/encoding/Base64"
+import * as Result from "effect/Result"
  *
  * const config = new TextEncoder().encode(`{"history":[{"created":"2019-07-22T02:12:25.123456789Z"}]}`)
  * const history = Result.getOrThrow(ExportConfig.parseHistory(config))
@@ -148,6 +173,25 @@ export const parseHistory = (config: Config): Result.Result<History.Items, Parse
   )
 
 /**
+ * Reads the history of a base image from its config. The config is read whole, Docker's members included, so that any
+ * fault in it is told; zero bytes and `null` are a base image without history.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const parseBase = (config: Uint8Array): Result.Result<ReadonlyArray<History.History>, BaseConfigFailed> =>
+  config.length === 0
+    ? Result.succeed([])
+    : ImageConfig.document(config).pipe(
+      Result.flatMap((document) =>
+        document.kind === "null"
+          ? Result.succeed([])
+          : Result.map(ImageConfig.decode(document), (value) => value.history ?? [])
+      ),
+      Result.mapError((cause) => new BaseConfigFailed({ cause }))
+    )
+
+/**
  * What an export knows of an image, to be written into its config.
  *
  * @category models
@@ -157,10 +201,49 @@ export interface Patch {
   /** The digests of the layers' uncompressed tar archives, base first. */
   readonly diffIds: ReadonlyArray<Digest.Digest>
   readonly history: History.Items
-  readonly rules: Pick<Compatibility, "config">
+  readonly rules: Pick<Compatibility, "config" | "derivedCreated" | "times">
+  /** No time that is written is later, save those of items that are the base image's own. */
+  readonly epoch?: Timestamp.Timestamp
+  /** The history of the base image, which an epoch leaves alone. */
+  readonly base?: ReadonlyArray<History.History>
+  /** The records of an inline cache, for `moby.buildkit.cache.v0`; `null` is written as `null`. */
+  readonly inlineCache?: Uint8Array | null
 }
 
-const checkPlatform = (config: Json.Document) =>
+const isLater = (time: Timestamp.Timestamp, epoch: Timestamp.Timestamp): boolean => Timestamp.byInstant(time, epoch) > 0
+
+/** Leaves the items that begin the history as they begin the base image's, and makes no other time later than the epoch. */
+const clampHistory = (
+  history: History.Items,
+  base: ReadonlyArray<History.History>,
+  epoch: Timestamp.Timestamp | undefined
+): History.Items => {
+  if (history === null || epoch === undefined) return history
+  const differs = history.findIndex((item, index) => {
+    const own = base[index]
+    return own === undefined || !History.equals(item, own)
+  })
+  return history.map((item, index) =>
+    (differs < 0 || index < differs) || (item.created !== undefined && !isLater(item.created, epoch))
+      ? item
+      : { ...item, created: epoch }
+  )
+}
+
+const inUtc = (history: History.Items): History.Items =>
+  history?.map((item) => item.created === undefined ? item : { ...item, created: Timestamp.toUtc(item.created) }) ??
+    null
+
+/** The time of creation that the history gives: its last. */
+const deriveCreated = (history: History.Items, patch: Patch): Timestamp.Timestamp | undefined => {
+  const last = history?.findLast((item) => item.created !== undefined)?.created
+  return patch.rules.derivedCreated === "clamped" && last !== undefined && patch.epoch !== undefined &&
+      isLater(last, patch.epoch)
+    ? patch.epoch
+    : last
+}
+
+const checkConfig = (config: Json.Document) =>
   Result.flatMap(
     ImageConfig.decodeOci(config),
     (value) =>
@@ -189,7 +272,8 @@ const membersOf = (config: Json.Document): Result.Result<Map<string, string>, Nu
  * ```ts
  * import * as Compatibility from "@effect-oci/core/Compatibility"
  * import * as ExportConfig from "@effect-oci/core/ExportConfig"
- * import * as Result from "effect/Result"
+ * import * as Base64 from "effect/encoding/Base64"
+import * as Result from "effect/Result"
  *
  * const config = new TextEncoder().encode(`{"os":"linux","architecture":"amd64","x-vendor":{"pi":3.140}}`)
  * const patched = Result.getOrThrow(
@@ -203,15 +287,24 @@ const membersOf = (config: Json.Document): Result.Result<Map<string, string>, Nu
  */
 export const patch = (config: Config, patch: Patch): Result.Result<Uint8Array<ArrayBuffer>, PatchFailed> =>
   Result.gen(function*() {
+    const { epoch, rules } = patch
     const document = yield* documentOf(config)
     const members = yield* membersOf(document)
-    if (patch.rules.config === "checked") yield* checkPlatform(document)
+    const own = rules.config === "checked" ? yield* checkConfig(document) : undefined
+    const clamped = clampHistory(patch.history, patch.base ?? [], epoch)
+    const history = rules.times === "utc" ? inUtc(clamped) : clamped
     const diffIds = patch.diffIds.length === 0 ? null : patch.diffIds
     members.set("rootfs", Json.stringify({ type: "layers", diff_ids: diffIds }))
-    members.set("history", History.stringify(patch.history))
+    members.set("history", History.stringify(history))
     if (!members.has("created")) {
-      const last = patch.history?.findLast((item) => item.created !== undefined)?.created
-      members.set("created", last === undefined ? "null" : Json.stringify(Timestamp.format(last)))
+      const created = deriveCreated(history, patch)
+      members.set("created", created === undefined ? "null" : Json.stringify(Timestamp.format(created)))
+    } else if (epoch !== undefined && own?.created !== undefined && isLater(own.created, epoch)) {
+      members.set("created", Json.stringify(Timestamp.format(epoch)))
+    }
+    if (patch.inlineCache !== undefined) {
+      const records = patch.inlineCache
+      members.set("moby.buildkit.cache.v0", records === null ? "null" : Json.stringify(Base64.encode(records)))
     }
     return Json.toBytes(Json.stringifyMembers(members))
   }).pipe(Result.mapError((cause) => new PatchFailed({ cause })))

@@ -196,7 +196,9 @@ export const run = Effect.fn("ExportImage.run")(
       yield* Effect.forEach(layers, copyLayer, { concurrency, discard: true }).pipe(Progress.oneOff("exporting layers"))
       const written = yield* ImageWriter.write({
         config: patched,
-        layers: layers.map((layer) => layer.descriptor)
+        layers: layers.map((layer) => ImageWriter.translateLayer(layer.descriptor, "oci")),
+        mediaTypes: "oci",
+        rules: options.rules
       })
       const platform = platformOf(patched)
       return {

@@ -1,17 +1,19 @@
 /**
  * The documents of an image, written to a store.
  *
- * Follows `commitDistributionManifest` of BuildKit's `exporter/containerimage/writer.go`.
+ * Follows `commitDistributionManifest` and the end of `Commit` of BuildKit's `exporter/containerimage/writer.go`.
  *
  * @since 0.1.0
  */
 import * as Annotations from "@effect-oci/schema/Annotations"
 import type * as Descriptor from "@effect-oci/schema/Descriptor"
+import * as ImageIndex from "@effect-oci/schema/ImageIndex"
 import * as ImageManifest from "@effect-oci/schema/ImageManifest"
 import * as MediaType from "@effect-oci/schema/MediaType"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as BlobStore from "./BlobStore.ts"
+import type { Compatibility } from "./Compatibility.ts"
 import * as Progress from "./Progress.ts"
 
 /**
@@ -21,13 +23,21 @@ import * as Progress from "./Progress.ts"
  * @since 0.1.0
  */
 export class WriteFailed extends Schema.TaggedError<WriteFailed>("@effect-oci/core/WriteFailed")("WriteFailed", {
-  document: Schema.Literals(["config", "manifest", "index"]),
+  document: Schema.String,
   cause: BlobStore.BlobStoreError
 }) {
   override get message(): string {
     return `error writing ${this.document} blob`
   }
 }
+
+/**
+ * Whose media types an image is written with.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type MediaTypes = "oci" | "docker"
 
 /**
  * The descriptors of an image that has been written.
@@ -40,21 +50,65 @@ export interface Written {
   readonly config: Descriptor.Descriptor
 }
 
-const store = (document: WriteFailed["document"], mediaType: string, bytes: Uint8Array) =>
+/**
+ * Stores a document, and tells the progress of it in BuildKit's words.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const store = (
+  document: string,
+  mediaType: string,
+  bytes: Uint8Array
+): Effect.Effect<Descriptor.Descriptor, WriteFailed, BlobStore.BlobStore> =>
   BlobStore.putBytes(bytes).pipe(
     Effect.mapError((cause) => new WriteFailed({ document, cause })),
     Progress.oneOff(`exporting ${document}`),
-    Effect.map((blob): Descriptor.Descriptor => ({ mediaType, digest: blob.digest, size: blob.size }))
+    Effect.map(({ digest, size }) => ({ mediaType, digest, size }))
   )
 
-const layerOf = ({ annotations, ...layer }: Descriptor.Descriptor): Descriptor.Descriptor => {
-  const kept = annotations === undefined ? {} : Annotations.withoutInternal(annotations)
-  return {
-    ...layer,
-    mediaType: MediaType.toOci(layer.mediaType),
-    ...(Object.keys(kept).length === 0 ? {} : { annotations: kept })
-  }
+const annotated = (
+  descriptor: Descriptor.Descriptor,
+  annotations: Annotations.Annotations | undefined
+): Descriptor.Descriptor => {
+  const { annotations: _, ...rest } = descriptor
+  return annotations === undefined || Object.keys(annotations).length === 0 ? rest : { ...rest, annotations }
 }
+
+const withoutInternal = (
+  annotations: Annotations.Annotations,
+  rules: Pick<Compatibility, "internalAnnotations">
+): Annotations.Annotations => {
+  const kept = Annotations.withoutInternal(annotations)
+  if (rules.internalAnnotations === "rewritten-timestamp") return kept
+  const { [Annotations.rewrittenTimestamp]: _, ...rest } = kept
+  return rest
+}
+
+/** A layer as a manifest names it: Docker's knows no annotations, and OCI's none of BuildKit's internal ones. */
+const layerOf =
+  (mediaTypes: MediaTypes, rules: Pick<Compatibility, "internalAnnotations">) =>
+  (layer: Descriptor.Descriptor): Descriptor.Descriptor =>
+    annotated(
+      layer,
+      mediaTypes === "docker" || layer.annotations === undefined
+        ? undefined
+        : withoutInternal(layer.annotations, rules)
+    )
+
+/**
+ * Translates the media type of a layer; one that is not known is left as it is.
+ *
+ * @category converting
+ * @since 0.1.0
+ */
+export const translateLayer = (layer: Descriptor.Descriptor, mediaTypes: MediaTypes): Descriptor.Descriptor =>
+  MediaType.isLayer(layer.mediaType)
+    ? {
+      ...layer,
+      mediaType: mediaTypes === "docker" ? MediaType.toDocker(layer.mediaType) : MediaType.toOci(layer.mediaType)
+    }
+    : layer
 
 /**
  * Writes the config and the manifest of an image whose layers are in the store: the config first, so that no manifest
@@ -66,17 +120,54 @@ const layerOf = ({ annotations, ...layer }: Descriptor.Descriptor): Descriptor.D
 export const write = Effect.fnUntraced(function*(image: {
   readonly config: Uint8Array
   readonly layers: ReadonlyArray<Descriptor.Descriptor>
+  readonly mediaTypes: MediaTypes
+  readonly rules: Pick<Compatibility, "internalAnnotations">
+  /** Annotations of the manifest. */
+  readonly manifest?: Annotations.Annotations | undefined
+  /** Annotations of the manifest's descriptor. */
+  readonly manifestDescriptor?: Annotations.Annotations | undefined
 }): Effect.fn.Return<Written, WriteFailed, BlobStore.BlobStore> {
-  const config = yield* store("config", MediaType.imageConfig, image.config)
+  const isDocker = image.mediaTypes === "docker"
+  const mediaType = isDocker ? MediaType.dockerManifest : MediaType.imageManifest
+  const config = yield* store("config", isDocker ? MediaType.dockerConfig : MediaType.imageConfig, image.config)
   const manifest = yield* store(
     "manifest",
-    MediaType.imageManifest,
+    mediaType,
     ImageManifest.encode({
       schemaVersion: 2,
-      mediaType: MediaType.imageManifest,
+      mediaType,
       config,
-      layers: image.layers.map(layerOf)
+      layers: image.layers.map(layerOf(image.mediaTypes, image.rules)),
+      ...(image.manifest === undefined ? {} : { annotations: image.manifest })
     })
   )
-  return { config, manifest }
+  return { config, manifest: annotated(manifest, image.manifestDescriptor) }
+})
+
+/**
+ * Writes the index of images that have been written, in the order in which they are given.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const writeIndex = Effect.fnUntraced(function*(image: {
+  readonly manifests: ReadonlyArray<Descriptor.Descriptor>
+  readonly mediaTypes: MediaTypes
+  /** Annotations of the index. */
+  readonly index?: Annotations.Annotations | undefined
+  /** Annotations of the index's descriptor. */
+  readonly indexDescriptor?: Annotations.Annotations | undefined
+}): Effect.fn.Return<Descriptor.Descriptor, WriteFailed, BlobStore.BlobStore> {
+  const mediaType = image.mediaTypes === "docker" ? MediaType.dockerManifestList : MediaType.imageIndex
+  const index = yield* store(
+    "manifest list",
+    mediaType,
+    ImageIndex.encode({
+      schemaVersion: 2,
+      mediaType,
+      manifests: image.manifests,
+      ...(image.index === undefined ? {} : { annotations: image.index })
+    })
+  )
+  return annotated(index, image.indexDescriptor)
 })

@@ -7,10 +7,11 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { readFileSync } from "node:fs"
 import { gunzipSync } from "node:zlib"
+import * as Buildkit2026 from "./conformance/buildkit2026.ts"
 import * as Seed2019 from "./conformance/seed2019.ts"
 import * as Vector from "./conformance/Vector.ts"
 
-const suites = { seed2019: Seed2019.operations, buildkit2026: {} }
+const suites = { seed2019: Seed2019.operations, buildkit2026: Buildkit2026.operations }
 
 const decode = Schema.decodeUnknownSync(Vector.Vector)
 

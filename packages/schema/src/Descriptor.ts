@@ -5,7 +5,7 @@
  *
  * @since 0.1.0
  */
-import type * as Result from "effect/Result"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Annotations from "./Annotations.ts"
 import * as Digest from "./Digest.ts"
@@ -94,3 +94,30 @@ export const toEncodable = (self: Descriptor): Json.Encodable => ({
   },
   artifactType: Encode.text(self.artifactType)
 })
+
+/**
+ * Error raised where the descriptor of a layer does not say what its uncompressed content hashes to.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class MissingDiffId extends Schema.TaggedError<MissingDiffId>("@effect-oci/schema/MissingDiffId")(
+  "MissingDiffId",
+  { digest: Digest.Digest }
+) {
+  override get message(): string {
+    return `the layer ${this.digest} has no diff ID: expected a digest in its annotation ${Annotations.uncompressed}`
+  }
+}
+
+/**
+ * Gets the diff ID of a layer from the annotation that BuildKit and containerd keep it in.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const diffId = (self: Descriptor): Result.Result<Digest.Digest, MissingDiffId> =>
+  Result.mapError(
+    Digest.parse(self.annotations?.[Annotations.uncompressed] ?? ""),
+    () => new MissingDiffId({ digest: self.digest })
+  )

@@ -74,7 +74,7 @@ export const RootFs = Schema.Struct({
  */
 export type RootFs = typeof RootFs.Type
 
-const Objects = Schema.Record(Schema.String, element(Schema.Struct({}), {}))
+const Objects = Schema.Record(Schema.String, element(Schema.Record(Schema.String, Schema.Unknown), {}))
 const Texts = Schema.Record(Schema.String, element(Schema.String, ""))
 
 /**
@@ -203,6 +203,14 @@ export const parse: (bytes: Uint8Array) => Result.Result<Json.Parsed<ImageConfig
   options,
   ImageConfig
 )
+
+/**
+ * Decodes a config that has been read, Docker's members included.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const decode: (document: Json.Document) => Result.Result<ImageConfig, Json.UnexpectedJson> = decoder(ImageConfig)
 
 /**
  * Decodes what image-spec's Go structs know of a config that has been read.

@@ -376,6 +376,14 @@ export const compactMember = (document: Document, member: Member): string => {
 }
 
 /**
+ * Gets a whole document as Go's encoder writes a raw message.
+ *
+ * @category encoding
+ * @since 0.1.0
+ */
+export const compact = (document: Document): string => escapeHtml(withoutSpace(document.text))
+
+/**
  * Orders strings by their UTF-8 bytes, as Go orders map keys. JavaScript's own order is by UTF-16 units, which differs
  * for characters beyond U+FFFF.
  *

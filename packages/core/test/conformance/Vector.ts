@@ -20,6 +20,13 @@ export type Outcome = Readonly<Record<string, unknown>>
 /** Each operation decodes its own input, runs, and fails with whatever typed error the exporter has. */
 export type Operation = (input: Vector["input"]) => Effect.Effect<Outcome, unknown>
 
+/** Makes an operation from the schema of its input. An input that does not fit is a defect of the vectors. */
+export const operation = <S extends Schema.Decoder<unknown>>(
+  schema: S,
+  run: (input: S["Type"]) => ReturnType<Operation>
+): Operation =>
+(input) => Schema.decodeUnknownEffect(schema)(input).pipe(Effect.orDie, Effect.flatMap(run))
+
 /** The kinds of a refusal that the format knows, by what our errors say of themselves. */
 const kindsOf = (error: unknown): ReadonlyArray<string> => {
   if (!Predicate.isObject(error) || !("_tag" in error)) return []

@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { createHash } from "node:crypto"
 import { chainOf, fromBase64, History, outcomeOf, Refs, release, toBase64 } from "./inputs.ts"
-import type { Operation } from "./Vector.ts"
+import { type Operation, operation } from "./Vector.ts"
 
 const rules = Compatibility.moby2019
 
@@ -25,12 +25,6 @@ const parseInput = Schema.Struct({ configBase64: Schema.String })
 const patchInput = Schema.Struct({ configBase64: Schema.String, diffIds: DiffIds, history: History })
 const normalizeInput = Schema.Struct({ diffIds: DiffIds, history: History, now: Timestamp.FromString, refs: Refs })
 const exportInput = Schema.Struct({ ...emptyInput.fields, ...normalizeInput.fields, configBase64: Schema.String })
-
-const operation = <S extends Schema.Decoder<unknown>>(
-  schema: S,
-  run: (input: S["Type"]) => ReturnType<Operation>
-): Operation =>
-(input) => Schema.decodeUnknownEffect(schema)(input).pipe(Effect.orDie, Effect.flatMap(run))
 
 const normalize = Effect.fnUntraced(function*(input: {
   readonly diffIds?: typeof DiffIds.Type

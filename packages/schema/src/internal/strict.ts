@@ -28,7 +28,7 @@ const Base64 = text(
 )
 
 const StringMap = Schema.Record(Schema.String, Schema.String)
-const ObjectMap = Schema.Record(Schema.String, Schema.Struct({}))
+const ObjectMap = Schema.Record(Schema.String, Schema.Record(Schema.String, Schema.Unknown))
 const Strings = Schema.Array(Schema.String)
 
 const Platform = Schema.Struct({
