@@ -5,6 +5,7 @@
  */
 import type * as Descriptor from "@effect-oci/schema/Descriptor"
 import * as Digest from "@effect-oci/schema/Digest"
+import * as Json from "@effect-oci/schema/Json"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -180,23 +181,19 @@ export const putBytes = (bytes: Uint8Array): Effect.Effect<Blob, BlobStoreError,
   BlobStore.use((store) => store.put(Stream.succeed(bytes)))
 
 /**
- * Gets a whole blob into memory: only for documents. One that is larger than `limit` bytes fails with `SizeMismatch`
- * before any of it is read.
+ * Gets a whole blob into memory: only for documents. One whose descriptor says that it is larger than `limit` bytes, 4 MiB
+ * unless given, fails with `LimitExceeded` before any of it is read.
  *
  * @category combinators
  * @since 0.1.0
  */
-export const getBytes = (blob: Blob): Effect.Effect<Uint8Array, BlobStoreError, BlobStore> =>
-  BlobStore.use((store) =>
-    Stream.runFold(
-      store.get(blob),
-      () => ({ bytes: new Uint8Array(blob.size), length: 0 }),
-      (whole, chunk) => {
-        whole.bytes.set(chunk, whole.length)
-        return { bytes: whole.bytes, length: whole.length + chunk.length }
-      }
-    ).pipe(Effect.map((whole) => whole.bytes))
-  )
+export const getBytes = (
+  blob: Blob,
+  limit: number = Json.maxBytes
+): Effect.Effect<Uint8Array, BlobStoreError | Json.LimitExceeded, BlobStore> =>
+  blob.size > limit
+    ? Effect.fail(new Json.LimitExceeded({ document: "blob", limit, size: blob.size }))
+    : BlobStore.use((store) => Stream.mkUint8Array(store.get(blob)))
 
 /**
  * Verifies content as it passes through: its last chunk is handed on only when size and digest are right.

@@ -7,9 +7,30 @@ import type * as Descriptor from "@effect-oci/schema/Descriptor"
 import * as Json from "@effect-oci/schema/Json"
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
-import type * as Option from "effect/Option"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import type { StoreIo, UnsafeFile } from "./BlobStore.ts"
+import type { BlobMissing, StoreIo, UnsafeFile } from "./BlobStore.ts"
+
+/**
+ * What the name of an image looks like, in words.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const nameRule =
+  "letters and digits, with one of - . _ : @ + or two dashes between them, and slashes between such parts"
+
+const nameGrammar = /^[A-Za-z0-9]+(?:(?:--|[-._:@+])[A-Za-z0-9]+)*(?:\/[A-Za-z0-9]+(?:(?:--|[-._:@+])[A-Za-z0-9]+)*)*$/
+
+/**
+ * Checks that a text can be the name of an image, as image-spec's annotations.md has the grammar of
+ * `org.opencontainers.image.ref.name`. Names that others have written may be anything, and are read.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isName = (text: string): boolean => nameGrammar.test(text)
 
 /**
  * Error raised where a store holds no image of a name. `names` are those that it holds.
@@ -29,8 +50,8 @@ export class ImageMissing extends Schema.TaggedError<ImageMissing>("@effect-oci/
 }
 
 /**
- * Error raised where an image is asked for without a name and the store holds several. `names` are theirs; an image
- * without a name is one of them where `unnamed` is set.
+ * Error raised where several images of a store are meant: it holds more than one and no name was given, or more than
+ * one of that name. `names` are those that the store holds, `count` is how many are meant.
  *
  * @category errors
  * @since 0.1.0
@@ -43,7 +64,9 @@ export class ImageAmbiguous
   })
 {
   override get message(): string {
-    return `${this.store} has ${this.count} images: name the one that is meant: ${listed(this.names)}`
+    return `${this.store} has ${this.count} such images: name the one that is meant${
+      this.names.length === 0 ? ", which has to get a name first" : `: ${listed(this.names)}`
+    }`
   }
 }
 
@@ -62,6 +85,22 @@ export class InvalidImageName
   override get message(): string {
     const name = this.name.length <= 140 ? this.name : this.name.slice(0, 139) + "…"
     return `${JSON.stringify(name)} cannot name an image: expected ${this.expected}`
+  }
+}
+
+/**
+ * Error raised where there is no store of images at a path. Reading never makes one.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class StoreMissing extends Schema.TaggedError<StoreMissing>("@effect-oci/core/StoreMissing")("StoreMissing", {
+  store: Schema.String,
+  path: Schema.String,
+  expected: Schema.String
+}) {
+  override get message(): string {
+    return `${this.store} is not ${this.expected}: there is no ${this.path}; check the path, or put an image there first`
   }
 }
 
@@ -113,6 +152,8 @@ export type ImageStoreError =
   | ImageMissing
   | ImageAmbiguous
   | InvalidImageName
+  | BlobMissing
+  | StoreMissing
   | StoreUnreadable
   | StoreLocked
   | UnsafeFile
@@ -135,7 +176,7 @@ export interface Image {
  * **Details**
  *
  * `tag` gives a descriptor a name, which it takes from what had it; without a name it is the store's unnamed image.
- * The blobs have to be there first. It is done when the name would survive a power cut. `resolve` finds an image by its
+ * The descriptor's blob has to be there first. It is done when the name would survive a power cut. `resolve` finds an image by its
  * name; without a name it has to be the only one. `list` gives all, in the order of the store.
  *
  * @category services
@@ -146,3 +187,31 @@ export class ImageStore extends Context.Service<ImageStore, {
   readonly resolve: (name: Option.Option<string>) => Effect.Effect<Descriptor.Descriptor, ImageStoreError>
   readonly list: Effect.Effect<ReadonlyArray<Image>, ImageStoreError>
 }>()("@effect-oci/core/ImageStore") {}
+
+/**
+ * Finds an image among those of a store: by its name, or the only one.
+ *
+ * **When to use**
+ *
+ * Use to implement the `resolve` of a store.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const find = (
+  store: string,
+  images: ReadonlyArray<Image>,
+  name: Option.Option<string>
+): Result.Result<Descriptor.Descriptor, ImageMissing | ImageAmbiguous> => {
+  const found = Option.isNone(name)
+    ? images
+    : images.filter((image) => Option.isSome(image.name) && image.name.value === name.value)
+  const names = [...new Set(images.flatMap((image) => Option.toArray(image.name)))]
+  const [first] = found
+  if (first === undefined) {
+    return Result.fail(new ImageMissing({ store, names, ...(Option.isSome(name) ? { name: name.value } : {}) }))
+  }
+  return found.length === 1
+    ? Result.succeed(first.descriptor)
+    : Result.fail(new ImageAmbiguous({ store, names, count: found.length }))
+}

@@ -85,8 +85,13 @@ const withoutInternal = (
   return rest
 }
 
-/** A layer as a manifest names it: Docker's knows no annotations, and OCI's none of BuildKit's internal ones. */
-const layerOf =
+/**
+ * Makes a layer what a manifest names: Docker's knows no annotations, and OCI's none of BuildKit's internal ones.
+ *
+ * @category converting
+ * @since 0.1.0
+ */
+export const layerOf =
   (mediaTypes: MediaTypes, rules: Pick<Compatibility, "internalAnnotations">) =>
   (layer: Descriptor.Descriptor): Descriptor.Descriptor =>
     annotated(

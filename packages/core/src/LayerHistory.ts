@@ -70,7 +70,13 @@ export interface Normalized {
  */
 export const exporterComment = "buildkit.exporter.image.v0"
 
-const isOfLayer = (item: History.History): boolean => item.empty_layer !== true
+/**
+ * Checks that an item belongs to a layer.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isOfLayer = (item: History.History): boolean => item.empty_layer !== true
 
 const countLayers = (history: ReadonlyArray<History.History>): number => history.filter(isOfLayer).length
 
@@ -80,11 +86,28 @@ const withoutSurplus = (history: ReadonlyArray<History.History>, layers: number)
   return history.map((item) => isOfLayer(item) && seen++ >= layers ? { ...item, empty_layer: true } : item)
 }
 
-const ofMetadata = (metadata: RefMetadata): History.History => ({
+/**
+ * Makes the item of a layer from its ref's metadata, as the exporter adds it.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const ofMetadata = (metadata: RefMetadata): History.History => ({
   ...(metadata.createdAt === undefined ? {} : { created: metadata.createdAt }),
   created_by: metadata.description,
   comment: exporterComment
 })
+
+/** The items that are added for layers without one; under a shared variable all have the time of the last. */
+const added = (
+  metadata: ReadonlyArray<RefMetadata>,
+  rules: Pick<Compatibility, "addedTimes">
+): ReadonlyArray<History.History> => {
+  const last = metadata.at(-1)?.createdAt
+  return metadata.map(ofMetadata).map((item) =>
+    rules.addedTimes === "shared" && last !== undefined ? { ...item, created: last } : item
+  )
+}
 
 const withTime = (item: History.History, time: Timestamp.Timestamp | undefined): History.History =>
   item.created !== undefined || time === undefined ? item : { ...item, created: time }
@@ -158,7 +181,7 @@ export const normalize = (input: {
   readonly history: History.Items
   readonly layers: number
   readonly metadata: ReadonlyArray<RefMetadata>
-  readonly rules: Pick<Compatibility, "missingTimes">
+  readonly rules: Pick<Compatibility, "missingTimes" | "addedTimes">
 }): Result.Result<Normalized, ShortChain> => {
   const { layers, metadata, rules } = input
   const given = input.history ?? []
@@ -170,7 +193,7 @@ export const normalize = (input: {
     }
   }
   const fitting = items > layers ? withoutSurplus(given, layers) : given
-  const whole = items < layers ? [...fitting, ...metadata.slice(items).map(ofMetadata)] : fitting
+  const whole = items < layers ? [...fitting, ...added(metadata.slice(items), rules)] : fitting
   const timed = withLayerTimes(whole, metadata)
   const history = rules.missingTimes === "all" ? withAllTimes(timed) : timed
   return Result.succeed({

@@ -46,10 +46,11 @@ export interface RefMetadata {
  */
 export const defaultDescription = "created by buildkit"
 
-const ofRef = (ref: RefMetadata): RefMetadata => ({
-  description: ref.description === "" ? defaultDescription : ref.description,
-  createdAt: ref.createdAt ?? Timestamp.zero
-})
+const ofRef = (rules: Pick<Compatibility, "unknownTime">) => (ref: RefMetadata): RefMetadata => {
+  const description = ref.description === "" ? defaultDescription : ref.description
+  const createdAt = ref.createdAt ?? (rules.unknownTime === "zero" ? Timestamp.zero : undefined)
+  return createdAt === undefined ? { description } : { description, createdAt }
+}
 
 /**
  * Gives the metadata of an image's layers, base first.
@@ -66,11 +67,11 @@ const ofRef = (ref: RefMetadata): RefMetadata => ({
 export const fromChain = (
   chain: ReadonlyArray<RefMetadata> | null,
   layers: number,
-  rules: Pick<Compatibility, "missingRefs">,
+  rules: Pick<Compatibility, "missingRefs" | "unknownTime">,
   now: Timestamp.Timestamp
 ): ReadonlyArray<RefMetadata> => {
   const wanted = Math.max(0, layers)
-  const found = (chain ?? []).slice(Math.max(0, (chain ?? []).length - wanted)).map(ofRef)
+  const found = (chain ?? []).slice(Math.max(0, (chain ?? []).length - wanted)).map(ofRef(rules))
   const missing = wanted - found.length
   if (rules.missingRefs === "clock") {
     const standIn = { description: defaultDescription, createdAt: now }
@@ -93,7 +94,7 @@ export const fromChain = (
 export const collect = Effect.fnUntraced(function*(
   ref: Option.Option<CacheRef.Ref>,
   layers: number,
-  rules: Pick<Compatibility, "missingRefs" | "chain">,
+  rules: Pick<Compatibility, "missingRefs" | "unknownTime" | "chain">,
   now: Timestamp.Timestamp
 ): Effect.fn.Return<ReadonlyArray<RefMetadata>, CollectFailed> {
   if (Option.isNone(ref)) return fromChain(null, layers, rules, now)

@@ -10,6 +10,7 @@ import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { CacheRefError } from "./CacheRef.ts"
+import type { StoreLocked } from "./ImageStore.ts"
 
 /**
  * Error raised where a text cannot be the name of a ref.
@@ -65,7 +66,7 @@ export class RefInUse extends Schema.TaggedError<RefInUse>("@effect-oci/core/Ref
  * @category errors
  * @since 0.1.0
  */
-export type RefStoreError = CacheRefError | InvalidRefName | RefExists | RefInUse
+export type RefStoreError = CacheRefError | InvalidRefName | RefExists | RefInUse | StoreLocked
 
 /**
  * A store of refs.
