@@ -208,13 +208,14 @@ interface Made {
   readonly changes: ReadonlyArray<HistoryRepair.Change>
 }
 
-const collectLayers = (
-  chain: ReadonlyArray<CacheRef.Ref>
-): Effect.Effect<ReadonlyArray<ExportLayer>, LayerUnknown> =>
-  Effect.forEach(chain, (ref) =>
-    ref.layer === undefined
-      ? Effect.fail(new LayerUnknown({ ref: ref.name }))
-      : Effect.succeed({ ref: ref.name, ...ref.layer }))
+const layersOf = (chain: ReadonlyArray<CacheRef.Ref>): Result.Result<ReadonlyArray<ExportLayer>, LayerUnknown> => {
+  const layers: Array<ExportLayer> = []
+  for (const { layer, name } of chain) {
+    if (layer === undefined) return Result.fail(new LayerUnknown({ ref: name }))
+    layers.push({ ref: name, ...layer })
+  }
+  return Result.succeed(layers)
+}
 
 /** Acquires the refs of an image and reads what was handed in with it. */
 const collect = (
@@ -233,7 +234,7 @@ const collect = (
       config,
       base,
       chain,
-      layers: yield* collectLayers(chain ?? []),
+      layers: yield* Effect.fromResult(layersOf(chain ?? [])),
       epoch: image.epoch ?? settings.epoch,
       now: Timestamp.fromNanoseconds(yield* Clock.currentTimeNanos)
     }
@@ -294,12 +295,20 @@ const isSameLayer = (
   return count(left) === count(right)
 }
 
-const copyLayer = ({ content, descriptor, ref }: ExportLayer) =>
-  Effect.gen(function*() {
-    const store = yield* BlobStore.BlobStore
-    if (yield* store.has(descriptor)) return
-    yield* store.put(content, descriptor)
-  }).pipe(Effect.mapError((cause) => new LayerFailed({ ref, cause })))
+/** Brings the layers into the store that it does not have. */
+const copyLayers = Effect.fnUntraced(function*(layers: ReadonlyArray<ExportLayer>) {
+  const store = yield* BlobStore.BlobStore
+  const failed = (ref: string) => (cause: BlobStore.BlobStoreError) => new LayerFailed({ ref, cause })
+  const missing = yield* Effect.filter(
+    layers,
+    ({ descriptor, ref }) => store.has(descriptor).pipe(Effect.map((has) => !has), Effect.mapError(failed(ref)))
+  )
+  yield* Effect.forEach(
+    missing,
+    ({ content, descriptor, ref }) => Effect.mapError(store.put(content, descriptor), failed(ref)),
+    { concurrency, discard: true }
+  )
+}, Progress.oneOff("exporting layers"))
 
 /** The platform that a config names, normalised as BuildKit does. */
 const platformOf = (config: Json.Document | undefined): Platform.Platform | undefined => {
@@ -325,9 +334,7 @@ const exportOne = (image: Image, settings: Settings, isInIndex: boolean) =>
       makeConfig(parts, settings.rules, settings.repair ?? settings.rules.repair)
     )
     yield* Effect.forEach(made.warnings, (warning) => Effect.logWarning(warning.message), { discard: true })
-    yield* Effect.forEach(parts.layers, copyLayer, { concurrency, discard: true }).pipe(
-      Progress.oneOff("exporting layers")
-    )
+    yield* copyLayers(parts.layers)
     const levels = ExportAnnotations.forPlatform(settings.annotations ?? [], isInIndex ? image.platform : undefined)
     const written = yield* ImageWriter.write({
       config: made.config,

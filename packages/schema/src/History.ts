@@ -74,6 +74,17 @@ const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
  * @since 0.1.0
  */
 export const fromConfig = (config: Json.Document): Result.Result<Items, Json.UnexpectedJson> => {
+  const known = read.get(config)
+  if (known !== undefined) return known
+  const history = readFrom(config)
+  read.set(config, history)
+  return history
+}
+
+/** An export reads the history to normalize it and again to check the config: documents do not change in between. */
+const read = new WeakMap<Json.Document, Result.Result<Items, Json.UnexpectedJson>>()
+
+const readFrom = (config: Json.Document): Result.Result<Items, Json.UnexpectedJson> => {
   const fail = (path: ReadonlyArray<string | number>, reason: "type" | "time", expected: string) =>
     Result.fail(problem(config, path, reason, expected))
   if (config.kind === "null") return Result.succeed(null)
@@ -135,7 +146,7 @@ export const equals = (left: History, right: History): boolean =>
  * @category encoding
  * @since 0.1.0
  */
-export const toEncodable = (self: History): Json.Encodable => ({
+export const toEncodable = (self: History): Json.Plain => ({
   created: self.created === undefined ? undefined : Timestamp.format(self.created),
   created_by: Encode.text(self.created_by),
   author: Encode.text(self.author),
@@ -149,4 +160,4 @@ export const toEncodable = (self: History): Json.Encodable => ({
  * @category encoding
  * @since 0.1.0
  */
-export const stringify = (items: Items): string => Json.stringify(items === null ? null : items.map(toEncodable))
+export const stringify = (items: Items): string => Json.stringifyPlain(items === null ? null : items.map(toEncodable))

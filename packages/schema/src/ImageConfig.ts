@@ -218,7 +218,14 @@ export const decode: (document: Json.Document) => Result.Result<ImageConfig, Jso
  * @category decoding
  * @since 0.1.0
  */
-export const decodeOci: (document: Json.Document) => Result.Result<OciConfig, Json.UnexpectedJson> = decoder(OciConfig)
+export const decodeOci = (document: Json.Document): Result.Result<OciConfig, Json.UnexpectedJson> =>
+  Result.flatMap(
+    decodeRest(document),
+    (rest) => Result.map(History.fromConfig(document), (history) => history === null ? rest : { ...rest, history })
+  )
+
+/** The history is most of a config, and has a decoder of its own. */
+const decodeRest = decoder(OciConfig, "history")
 
 /**
  * Checks that a config that has been read is an object.

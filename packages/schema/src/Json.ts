@@ -472,6 +472,28 @@ const write = (value: Encodable, newline: string, indent: string): string => {
 export const stringify = (value: Encodable): string => escapeHtml(write(value, "", ""))
 
 /**
+ * A value that holds no map: JavaScript's own encoder writes it in the order that it stands in.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Plain = null | undefined | boolean | number | string | ReadonlyArray<Plain> | {
+  readonly [name: string]: Plain
+}
+
+/**
+ * Encodes a value without maps as `stringify` does, several times faster.
+ *
+ * @category encoding
+ * @since 0.1.0
+ */
+export const stringifyPlain = (value: Plain): string => {
+  const text = JSON.stringify(value) ?? "null"
+  // A lone surrogate is left to the slow way; a backslash before the escape only makes that way taken in vain.
+  return /\\ud[89a-f]/.test(text) ? stringify(value) : escapeHtml(text)
+}
+
+/**
  * Encodes a value as Go's `json.MarshalIndent` with an indent of two spaces does, without a newline at the end: the form
  * of BuildKit's manifests and indexes.
  *

@@ -82,7 +82,25 @@ const isLeapYear = (year: number): boolean => year % 4 === 0 && (year % 100 !== 
 const daysInMonth = (year: number, month: number): number =>
   month === 2 ? (isLeapYear(year) ? 29 : 28) : month === 4 || month === 6 || month === 9 || month === 11 ? 30 : 31
 
-const grammar = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:Z|([+-])(\d\d):(\d\d))$/
+/** Reads digits at a place; -1 where one of them is none. */
+const digits = (text: string, start: number, length: number): number => {
+  let value = 0
+  for (let index = start; index < start + length; index++) {
+    const digit = text.charCodeAt(index) - 48
+    if (!(digit >= 0 && digit <= 9)) return -1
+    value = value * 10 + digit
+  }
+  return value
+}
+
+/** The end of the digits from a place on. */
+const endOfDigits = (text: string, start: number): number => {
+  let index = start
+  while (text.charCodeAt(index) >= 48 && text.charCodeAt(index) <= 57) index++
+  return index
+}
+
+const isWithin = (value: number, from: number, to: number): boolean => value >= from && value <= to
 
 /**
  * Parses an RFC 3339 date-time.
@@ -106,44 +124,43 @@ const grammar = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:Z|([+
  * @since 0.1.0
  */
 export const parse = (text: string): Result.Result<Timestamp, InvalidTimestamp> => {
-  const match = grammar.exec(text)
-  if (match === null) return Result.fail(new InvalidTimestamp({ text }))
-  const [
-    ,
-    yearText,
-    monthText,
-    dayText,
-    hourText,
-    minuteText,
-    secondText,
-    fraction = "",
-    sign,
-    aheadHours,
-    aheadMinutes
-  ] = match
-  const year = Number(yearText)
-  const month = Number(monthText)
-  const day = Number(dayText)
-  const hour = Number(hourText)
-  const minute = Number(minuteText)
-  const second = Number(secondText)
-  const offsetHours = Number(aheadHours ?? 0)
-  const offsetMinutes = Number(aheadMinutes ?? 0)
+  const invalid = () => Result.fail(new InvalidTimestamp({ text }))
+  const year = digits(text, 0, 4)
+  const month = digits(text, 5, 2)
+  const day = digits(text, 8, 2)
+  const hour = digits(text, 11, 2)
+  const minute = digits(text, 14, 2)
+  const second = digits(text, 17, 2)
   if (
-    month < 1 || month > 12 || day < 1 || day > daysInMonth(year, month) || hour > 23 || minute > 59 || second > 59 ||
-    offsetHours > 23 || offsetMinutes > 59
+    text[4] !== "-" || text[7] !== "-" || text[10] !== "T" || text[13] !== ":" || text[16] !== ":" || year < 0 ||
+    !isWithin(month, 1, 12) || !isWithin(day, 1, daysInMonth(year, month)) || !isWithin(hour, 0, 23) ||
+    !isWithin(minute, 0, 59) || !isWithin(second, 0, 59)
   ) {
-    return Result.fail(new InvalidTimestamp({ text }))
+    return invalid()
+  }
+  let end = 19
+  let nanoseconds = 0
+  if (text[end] === ".") {
+    const start = end + 1
+    end = endOfDigits(text, start)
+    if (end === start) return invalid()
+    const length = Math.min(9, end - start)
+    nanoseconds = digits(text, start, length) * 10 ** (9 - length)
+  }
+  const utc = daysOf(year, month, day) * secondsInDay + hour * 3600 + minute * 60 + second
+  const sign = text[end]
+  if (sign === "Z" && text.length === end + 1) return Result.succeed({ seconds: utc, nanoseconds, offset: "Z" })
+  const hours = digits(text, end + 1, 2)
+  const minutes = digits(text, end + 4, 2)
+  if (
+    (sign !== "+" && sign !== "-") || text[end + 3] !== ":" || text.length !== end + 6 || !isWithin(hours, 0, 23) ||
+    !isWithin(minutes, 0, 59)
+  ) {
+    return invalid()
   }
   // `0 -` keeps an offset of zero from becoming -0.
-  const ahead = offsetHours * 60 + offsetMinutes
-  const offset = sign === undefined ? "Z" : sign === "-" ? 0 - ahead : ahead
-  return Result.succeed({
-    seconds: daysOf(year, month, day) * secondsInDay + hour * 3600 + minute * 60 + second -
-      (offset === "Z" ? 0 : offset * 60),
-    nanoseconds: Number(fraction.slice(0, 9).padEnd(9, "0")),
-    offset
-  })
+  const offset = sign === "-" ? 0 - (hours * 60 + minutes) : hours * 60 + minutes
+  return Result.succeed({ seconds: utc - offset * 60, nanoseconds, offset })
 }
 
 const pad = (value: number, length: number): string => String(value).padStart(length, "0")

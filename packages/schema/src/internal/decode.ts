@@ -118,27 +118,38 @@ export const timeText = "a time as RFC 3339 writes it"
 
 /**
  * The value of a document for its decoder: numbers that are not written as integers of 64 bits, which no document of
- * ours has a use for, become infinite, so that no decoder of an integer takes `1.0` or `1e3` for one.
+ * ours has a use for, become infinite, so that no decoder of an integer takes `1.0` or `1e3` for one. An outermost member
+ * can be left out, which is decoded by itself.
  */
-export const valueOf = (document: Json.Document): unknown => {
+export const valueOf = (document: Json.Document, without?: string): unknown => {
   let text = ""
   let start = 0
-  for (const [from, to] of document.numbers) {
-    text += document.text.slice(start, from) + "1e999"
+  const replace = (from: number, to: number, by: string): void => {
+    if (from < start) return
+    text += document.text.slice(start, from) + by
     start = to
   }
+  const left = document.members.find((member) => member.name === without)
+  for (const [from, to] of document.numbers) {
+    if (left !== undefined && from > left.start) replace(left.start, left.end, "null")
+    replace(from, to, "1e999")
+  }
+  if (left !== undefined) replace(left.start, left.end, "null")
   return JSON.parse(text + document.text.slice(start))
 }
 
 const problems = (document: Json.Document, error: Schema.SchemaError): ReadonlyArray<Json.UnexpectedJson> =>
   format(error.issue).issues.map(toProblem(document))
 
-/** Makes a decoder of clean documents from the schema of their value. Only the first problem is told. */
-export const decoder = <S extends Schema.Decoder<unknown>>(schema: S) => {
+/**
+ * Makes a decoder of clean documents from the schema of their value, or of what is left of it without an outermost
+ * member. Only the first problem is told.
+ */
+export const decoder = <S extends Schema.Decoder<unknown>>(schema: S, without?: string) => {
   const decode = Schema.decodeUnknownResult(schema)
   return (document: Json.Document): Result.Result<S["Type"], Json.UnexpectedJson> =>
     Result.mapError(
-      decode(valueOf(document)),
+      decode(valueOf(document, without)),
       (error) => problems(document, error)[0] ?? problem(document, [], "value", "another value")
     )
 }
