@@ -13,16 +13,19 @@ const folder = "node_modules/.cache/examples"
 interface Example {
   /** The line of its fence, from 1. */
   readonly line: number
+  /** The file that the reader is to save it as, beside the others of its page. */
+  readonly file?: string
   readonly code: string
 }
 
 /** The examples of a text: of its doc comments, where it is a TypeScript source. */
 export const extract = (path: string, text: string): ReadonlyArray<Example> => {
   const margin = path.endsWith(".ts") ? " *\\* ?" : ""
-  const fence = new RegExp(`^${margin}\`\`\`ts\\n([^]*?)^${margin}\`\`\`$`, "gm")
+  const fence = new RegExp(`^${margin}\`\`\`ts(?: file=(\\S+))?\\n([^]*?)^${margin}\`\`\`$`, "gm")
   return Array.from(text.matchAll(fence), (match) => ({
     line: text.slice(0, match.index).split("\n").length,
-    code: (match[1] ?? "").replaceAll(new RegExp(`^${margin}`, "gm"), "")
+    ...(match[1] === undefined ? {} : { file: match[1] }),
+    code: (match[2] ?? "").replaceAll(new RegExp(`^${margin}`, "gm"), "")
   }))
 }
 
@@ -38,10 +41,10 @@ export const compile = (examples: ReadonlyArray<readonly [path: string, example:
   }
   writeFileSync(join(root, folder, "tsconfig.json"), JSON.stringify(project))
   const origins = new Map<string, string>()
-  for (const [index, [path, { code, line }]] of examples.entries()) {
-    origins.set(`${folder}/${index}.ts`, path)
+  for (const [index, [path, { code, file = `${index}.ts`, line }]] of examples.entries()) {
+    origins.set(`${folder}/${file}`, path)
     // As many lines above it as in its origin, so that the compiler's line numbers are the reader's
-    writeFileSync(join(root, folder, `${index}.ts`), "\n".repeat(line) + code)
+    writeFileSync(join(root, folder, file), "\n".repeat(line) + code)
   }
   const { error, stdout } = spawnSync(join(root, "node_modules/.bin/tsc"), [
     "-b",
