@@ -214,8 +214,7 @@ describe("judges", () => {
         const alone = join(root, "alone")
         yield* ExportImage.run({ ref: "app", config, platform }, settings).pipe(
           Effect.flatMap(({ descriptor }) => tag("single", descriptor)),
-          Effect.provide(layout(alone)),
-          Effect.provide(services(root))
+          Effect.provide(layout(alone).pipe(Layer.provideMerge(services(root))))
         )
         yield* ask("oci-image-tool", "validate", "--type", "image", "--ref", "name=single", alone)
         const digestOf = (name: string) =>

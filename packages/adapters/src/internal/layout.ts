@@ -1,0 +1,203 @@
+/**
+ * An OCI image layout on disk: the blobs, and how files in it are written so that they survive `kill -9`, a full disk
+ * and a power cut. `OciLayout` puts the list of images on top of it, `CacheRefFileSystem` the refs.
+ *
+ * What is written goes to a new file in the layout's private area, is made durable there, and then renamed to its place.
+ * Blobs come before what names them. An fsync that fails is never tried again: the system may have dropped the pages.
+ */
+import * as BlobStore from "@effect-oci/core/BlobStore"
+import * as Hash from "@effect-oci/core/Hash"
+import type { StoreLocked } from "@effect-oci/core/ImageStore"
+import * as Digest from "@effect-oci/schema/Digest"
+import * as ImageLayout from "@effect-oci/schema/ImageLayout"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Semaphore from "effect/Semaphore"
+import * as Stream from "effect/Stream"
+import { randomUUID } from "node:crypto"
+import { join, resolve } from "node:path"
+import {
+  absentAs,
+  checkDirectory,
+  content,
+  ensureDirectory,
+  Files,
+  openFile,
+  syncDirectory,
+  temporary
+} from "./files.ts"
+import * as ImageList from "./imageList.ts"
+import { withLock } from "./lock.ts"
+
+/** What a directory may hold that is to become a layout: the beginnings of one, and what file systems put there. */
+const harmless = new Set([".effect-oci", "blobs", "index.json", "lost+found", "oci-layout", "refs"])
+
+export interface Layout {
+  /** The absolute path of the directory. */
+  readonly root: string
+  readonly blobs: Omit<BlobStore.BlobStore["Service"], "has"> & {
+    readonly has: (blob: BlobStore.Blob) => Effect.Effect<boolean, BlobStore.StoreIo | BlobStore.UnsafeFile>
+  }
+  /** Makes the directory an empty layout, unless it is one. */
+  readonly prepare: Effect.Effect<void, BlobStore.StoreIo | BlobStore.UnsafeFile>
+  /** Makes a directory of the layout. */
+  readonly directory: (name: string) => Effect.Effect<string, BlobStore.StoreIo | BlobStore.UnsafeFile>
+  /** Makes the names of all blobs durable that were put before, by whomever. */
+  readonly syncBlobs: Effect.Effect<void, BlobStore.StoreIo>
+  /** Writes a whole file to its place; its name is durable when its directory is synced. `check` has the last word. */
+  readonly write: <E = never>(
+    path: string,
+    bytes: Uint8Array,
+    check?: Effect.Effect<void, E>
+  ) => Effect.Effect<void, E | BlobStore.StoreIo>
+  /** Runs an effect while no other process, and no other fiber of this one, does so in the same layout. */
+  readonly locked: <A, E, R>(
+    effect: Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | BlobStore.StoreIo | BlobStore.UnsafeFile | StoreLocked, R>
+}
+
+export const make = Effect.fnUntraced(function*(
+  path: string,
+  lockTimeout: Duration.Duration
+): Effect.fn.Return<Layout, never, Hash.Hash> {
+  const files = yield* Files
+  const hash = yield* Hash.Hash
+  const turn = yield* Semaphore.make(1)
+  const root = resolve(path)
+  const inside = (...names: ReadonlyArray<string>) => join(root, ...names)
+
+  const directory = Effect.fnUntraced(function*(name: string) {
+    const path = inside(name)
+    yield* ensureDirectory(files, path)
+    yield* checkDirectory(files, path)
+    return path
+  })
+
+  const newFile = Effect.suspend(() => temporary(files, inside(".effect-oci", `new-${randomUUID()}`)))
+
+  const write = <E = never>(path: string, bytes: Uint8Array, check: Effect.Effect<void, E> = Effect.void) =>
+    Effect.scoped(Effect.gen(function*() {
+      const file = yield* newFile
+      yield* file.write(bytes)
+      yield* file.sync
+      yield* file.close
+      yield* check
+      yield* file.moveTo(path)
+    }))
+
+  /** Writes a file that is not there. One that another process has written meanwhile is as good. */
+  const writeAbsent = Effect.fnUntraced(function*(name: string, bytes: Uint8Array) {
+    const path = inside(name)
+    if (yield* files.info(path).pipe(Effect.as(true), absentAs(false))) return
+    yield* Effect.scoped(Effect.gen(function*() {
+      const file = yield* newFile
+      yield* file.write(bytes)
+      yield* file.sync
+      yield* file.close
+      yield* Effect.catchIf(files.link(file.path, path), (error) => error.code === "EEXIST", () => Effect.void)
+    }))
+    yield* syncDirectory(files, root)
+  })
+
+  const prepare = Effect.gen(function*() {
+    const isLayout = yield* files.info(inside("oci-layout")).pipe(Effect.as(true), absentAs(false))
+    if (!isLayout) {
+      const names = yield* absentAs<ReadonlyArray<Uint8Array>>([])(files.list(root))
+      const foreign = names.map((name) => new TextDecoder().decode(name)).find((name) => !harmless.has(name))
+      if (foreign !== undefined) {
+        return yield* new BlobStore.StoreIo({
+          operation: "make an image layout of",
+          path: root,
+          code: "ENOTEMPTY",
+          cause: new Error(`it is not a layout, and holds ${JSON.stringify(foreign)}`)
+        })
+      }
+      yield* ensureDirectory(files, root)
+    }
+    yield* directory(".effect-oci")
+    yield* directory("blobs")
+    // The file that makes it a layout comes last
+    yield* writeAbsent("index.json", ImageList.empty)
+    yield* writeAbsent("oci-layout", ImageLayout.encode())
+  })
+
+  const blobPath = (digest: Digest.Digest) => inside("blobs", Digest.algorithm(digest), Digest.encoded(digest))
+
+  const checkBlobDirectories = Effect.fnUntraced(function*(digest: Digest.Digest) {
+    yield* checkDirectory(files, inside("blobs"))
+    yield* checkDirectory(files, inside("blobs", Digest.algorithm(digest)))
+  })
+
+  const sizeMismatch = (digest: Digest.Digest, expected: number, found: number) =>
+    new BlobStore.SizeMismatch({ store: root, digest, expected, found })
+
+  const put: BlobStore.BlobStore["Service"]["put"] = (content, expected = {}) =>
+    Effect.scoped(Effect.gen(function*() {
+      yield* prepare
+      const algorithm = expected.digest === undefined ? "sha256" : Digest.algorithm(expected.digest)
+      const blobs = yield* directory(join("blobs", algorithm))
+      const file = yield* newFile
+      const hasher = hash.make(algorithm)
+      let size = 0
+      yield* Stream.runForEach(content, (chunk): Effect.Effect<void, BlobStore.StoreIo | BlobStore.SizeMismatch> => {
+        size += chunk.length
+        hasher.update(chunk)
+        return expected.size === undefined || size <= expected.size
+          ? file.write(chunk)
+          : Effect.fail(sizeMismatch(expected.digest ?? hasher.digest(), expected.size, size))
+      })
+      const digest = hasher.digest()
+      if (expected.size !== undefined && size !== expected.size) {
+        return yield* sizeMismatch(expected.digest ?? digest, expected.size, size)
+      }
+      if (expected.digest !== undefined && digest !== expected.digest) {
+        return yield* new BlobStore.DigestMismatch({ store: root, expected: expected.digest, found: digest })
+      }
+      yield* file.sync
+      yield* file.close
+      // Over what is there, if anything is: an equal blob is not worse for it, and a damaged one is mended
+      yield* file.moveTo(join(blobs, Digest.encoded(digest)))
+      return { digest, size }
+    }))
+
+  const get: BlobStore.BlobStore["Service"]["get"] = (blob) =>
+    Stream.unwrap(Effect.gen(function*() {
+      const path = blobPath(blob.digest)
+      const opened = yield* checkBlobDirectories(blob.digest).pipe(
+        Effect.andThen(openFile(files, path)),
+        absentAs(undefined)
+      )
+      if (opened === undefined) return yield* new BlobStore.BlobMissing({ store: root, digest: blob.digest })
+      if (opened.info.size !== blob.size) return yield* sizeMismatch(blob.digest, blob.size, opened.info.size)
+      return content(opened.file, blob.size)
+    })).pipe(BlobStore.verify(root, blob), Stream.provideService(Hash.Hash, hash))
+
+  const has = Effect.fnUntraced(function*(blob: BlobStore.Blob) {
+    const path = blobPath(blob.digest)
+    const info = yield* checkBlobDirectories(blob.digest).pipe(Effect.andThen(files.info(path)), absentAs(undefined))
+    if (info === undefined) return false
+    if (info.kind !== "file") {
+      return yield* new BlobStore.UnsafeFile({ path, expected: "a file", found: `a ${info.kind}` })
+    }
+    return info.size === blob.size
+  })
+
+  return {
+    root,
+    blobs: { put, get, has },
+    prepare,
+    directory,
+    syncBlobs: Effect.gen(function*() {
+      const algorithms = yield* files.list(inside("blobs"))
+      for (const name of Digest.Algorithm.literals) {
+        if (algorithms.some((found) => new TextDecoder().decode(found) === name)) {
+          yield* syncDirectory(files, inside("blobs", name))
+        }
+      }
+      yield* syncDirectory(files, inside("blobs"))
+    }),
+    write,
+    locked: (effect) =>
+      Effect.flatMap(directory(".effect-oci"), (area) => turn.withPermit(withLock(files, area, lockTimeout)(effect)))
+  }
+})

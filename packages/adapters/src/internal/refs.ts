@@ -1,0 +1,90 @@
+/**
+ * What all stores of refs have in common: how a document becomes a ref, and when one may be added or removed.
+ */
+import type { BlobStoreError } from "@effect-oci/core/BlobStore"
+import * as CacheRef from "@effect-oci/core/CacheRef"
+import * as RefStore from "@effect-oci/core/RefStore"
+import type * as Descriptor from "@effect-oci/schema/Descriptor"
+import * as RefDocument from "@effect-oci/schema/RefDocument"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+
+/** Finds the document of a ref; `undefined` where there is none. */
+type Lookup<E> = (name: string) => Effect.Effect<RefDocument.RefDocument | undefined, E>
+
+/** Makes a ref of its document. `acquire` is the source's own. */
+export const toRef = (
+  store: string,
+  name: string,
+  document: RefDocument.RefDocument,
+  content: (descriptor: Descriptor.Descriptor) => Stream.Stream<Uint8Array, BlobStoreError>,
+  acquire: (name: string) => Effect.Effect<CacheRef.Ref, CacheRef.CacheRefError, Scope.Scope>
+): CacheRef.Ref => {
+  const { created, description = "", diffId, layer, parent } = document
+  return {
+    name,
+    description,
+    ...(created === undefined ? {} : { createdAt: created }),
+    ...(layer === undefined || diffId === undefined
+      ? {}
+      : { layer: { descriptor: layer, diffId, content: Stream.suspend(() => content(layer)) } }),
+    parent: parent === undefined
+      ? Effect.succeedNone
+      : acquire(parent).pipe(
+        Effect.asSome,
+        Effect.catchTag("RefMissing", () => Effect.fail(new CacheRef.RefParentMissing({ store, ref: name, parent })))
+      )
+  }
+}
+
+const isSame = (left: RefDocument.RefDocument, right: RefDocument.RefDocument): boolean =>
+  new TextDecoder().decode(RefDocument.encode(left)) === new TextDecoder().decode(RefDocument.encode(right))
+
+/** Checks a name before anything is looked for. */
+export const checkName = (name: string): Effect.Effect<void, RefStore.InvalidRefName> =>
+  RefDocument.isName(name) ? Effect.void : Effect.fail(new RefStore.InvalidRefName({ ref: name }))
+
+/**
+ * Checks that a document may be added, and tells whether it needs to be. A cycle can only come about under a name that
+ * is there already: nothing stands on one that is not.
+ */
+export const checkAdd = Effect.fnUntraced(function*<E>(
+  store: string,
+  lookup: Lookup<E>,
+  name: string,
+  document: RefDocument.RefDocument,
+  replace: boolean
+): Effect.fn.Return<boolean, E | CacheRef.RefCycle | CacheRef.RefParentMissing | RefStore.RefExists> {
+  const existing = yield* replace ? Effect.orElseSucceed(lookup(name), () => "unreadable" as const) : lookup(name)
+  const path = [name]
+  let parent = document.parent
+  while (parent !== undefined) {
+    path.push(parent)
+    if (parent === name) return yield* new CacheRef.RefCycle({ ref: name, path: CacheRef.shorten(path) })
+    const found = yield* lookup(parent)
+    if (found === undefined) {
+      return yield* new CacheRef.RefParentMissing({ store, ref: path.at(-2) ?? name, parent })
+    }
+    if (existing === undefined) break
+    parent = found.parent
+  }
+  if (existing === undefined) return true
+  if (existing !== "unreadable" && isSame(existing, document)) return false
+  return replace ? true : yield* new RefStore.RefExists({ store, ref: name })
+})
+
+/** Checks that no ref stands on the one that is to be removed. */
+export const checkRemove = Effect.fnUntraced(function*<E>(
+  lookup: Lookup<E>,
+  names: ReadonlyArray<string>,
+  name: string
+): Effect.fn.Return<void, E | RefStore.RefInUse> {
+  const children: Array<string> = []
+  for (const other of names) {
+    if (other === name) continue
+    const document = yield* lookup(other)
+    if (document?.parent === name) children.push(other)
+  }
+  if (children.length > 0) return yield* new RefStore.RefInUse({ ref: name, children: children.toSorted() })
+})
