@@ -28,34 +28,72 @@ import * as Process from "./Process.ts"
 export type AnyCommand = Command.Command<any, never, unknown, unknown, Command.Environment | Output.Output>
 
 /**
- * The commands by name, each behind the import of its module.
+ * The commands by name: each behind the import of its module, or a group of further ones.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Commands {
-  readonly [name: string]: () => Promise<{ readonly command: AnyCommand }>
+  readonly [name: string]: (() => Promise<{ readonly command: AnyCommand }>) | Group
+}
+
+/**
+ * Commands that share their first word.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Group {
+  readonly description: string
+  readonly commands: Commands
 }
 
 /**
  * Loads the modules that `args` can need: one for a command's name; none where the version is asked for; else all,
  * since help, completions and suggestions speak of every command.
  */
-const load = (commands: Commands, args: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<AnyCommand>> => {
-  const first = args[0] ?? ""
-  const named = Object.hasOwn(commands, first) ? commands[first] : undefined
-  const loaders = named !== undefined ? [named] : Help.isVersion(args) ? [] : Object.values(commands)
-  return Effect.promise(() => Promise.all(loaders.map(async (load) => (await load()).command)))
+const load = async (commands: Commands, args: ReadonlyArray<string>): Promise<ReadonlyArray<AnyCommand>> => {
+  const [first = "", ...rest] = args
+  const isNamed = Object.hasOwn(commands, first)
+  const names = isNamed ? [first] : Help.isVersion(args) ? [] : Object.keys(commands)
+  return Promise.all(names.map(async (name) => {
+    const entry = commands[name]
+    if (typeof entry === "function") return (await entry()).command
+    return Command.make(name).pipe(
+      Command.withDescription(entry?.description ?? ""),
+      Command.withSubcommands(await load(entry?.commands ?? {}, isNamed ? rest : []))
+    )
+  }))
 }
 
-const program = (commands: Commands, args: ReadonlyArray<string>) =>
+/**
+ * Runs the command that the arguments name, and tells how it failed, if it did.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const run = (
+  commands: Commands,
+  args: ReadonlyArray<string>,
+  output: Layer.Layer<Output.Output>
+): Effect.Effect<void, unknown> =>
   Effect.gen(function*() {
     const root = Command.make("effect-oci").pipe(
       Command.withDescription("Build, patch and export OCI container images without a daemon"),
-      Command.withSubcommands(yield* load(commands, args))
+      Command.withSubcommands(yield* Effect.promise(() => load(commands, args)))
     )
     yield* Command.runWith(root, { version: manifest.version })(args)
-  })
+  }).pipe(
+    Effect.tapCause(Failure.report(Failure.options(args))),
+    Effect.provide(Layer.mergeAll(
+      NodeServices.layer,
+      Log.layer,
+      CliConfig.layer({
+        builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions, GlobalFlag.LogLevel]
+      }),
+      Layer.provideMerge(Help.layer, output)
+    ))
+  )
 
 /**
  * Runs the command that the process' arguments name, then ends the process: with 0; with 1 for a failure; with 2 for a
@@ -64,20 +102,8 @@ const program = (commands: Commands, args: ReadonlyArray<string>) =>
  * @category running
  * @since 0.1.0
  */
-export const main = (commands: Commands): void => {
-  const args = process.argv.slice(2)
-  Process.run((stop) => {
-    const output = Output.layer(process.stdout, () => stop(0))
-    return program(commands, args).pipe(
-      Effect.tapCause(Failure.report(Failure.options(args))),
-      Effect.provide(Layer.mergeAll(
-        NodeServices.layer,
-        Log.layer,
-        CliConfig.layer({
-          builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions, GlobalFlag.LogLevel]
-        }),
-        Layer.provideMerge(Help.layer, output)
-      ))
-    )
-  }, Failure.exitCode)
-}
+export const main = (commands: Commands): void =>
+  Process.run(
+    (stop) => run(commands, process.argv.slice(2), Output.layer(process.stdout, () => stop(0))),
+    Failure.exitCode
+  )

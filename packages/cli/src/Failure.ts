@@ -9,9 +9,11 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import process from "node:process"
+import * as Advice from "./Advice.ts"
 import * as Help from "./Help.ts"
 import * as Output from "./Output.ts"
 import * as Terminal from "./Terminal.ts"
+import { Verdict } from "./Verdict.ts"
 
 /**
  * `json`: the failure is also a result, on stdout. `debug`: a fault of ours shows its stack.
@@ -42,24 +44,29 @@ export const options = (args: ReadonlyArray<string>): Options => {
 
 const bug = "unexpected error: this is a bug in effect-oci, please report it"
 
-/** An error's message, then that of each cause beneath it, save one that says the same again. */
-const messages = (error: unknown): ReadonlyArray<string> => {
-  const found: Array<string> = []
-  const seen = new Set<unknown>()
-  for (let at = error; at !== undefined && at !== null && !seen.has(at);) {
-    seen.add(at)
-    const message = at instanceof Error ? at.message || at.name : String(at)
-    if (found.at(-1) !== message) found.push(message)
+/** An error, then each cause beneath it. */
+const chain = (error: unknown): ReadonlyArray<unknown> => {
+  const found = new Set<unknown>()
+  for (let at = error; at !== undefined && at !== null && !found.has(at);) {
+    found.add(at)
     at = Predicate.hasProperty(at, "cause") ? at.cause : undefined
   }
-  return found
+  return [...found]
 }
+
+/** An error's message, then that of each cause beneath it, save one that says the same again. */
+const messages = (error: unknown): ReadonlyArray<string> =>
+  chain(error)
+    .map((error) => error instanceof Error ? error.message || error.name : String(error))
+    .filter((message, index, all) => message !== all[index - 1])
 
 const tell = (error: unknown): Effect.Effect<void> => {
   const [message = "", ...causes] = messages(error)
+  const advice = chain(error).map(Advice.on).find((advice) => advice !== undefined)
   return Terminal.writeError([
     Terminal.labelled("error", message),
-    ...causes.map((cause) => `  caused by: ${Terminal.indented(cause)}`)
+    ...causes.map((cause) => `  caused by: ${Terminal.indented(cause)}`),
+    ...(advice === undefined ? [] : [`  help: ${advice}`])
   ])
 }
 
@@ -86,7 +93,7 @@ const usageError = (error: CliError.CliError): unknown =>
     }
 
 /**
- * Tells a failure: on stderr as `error: message`, a line for each cause beneath it; with `json` on stdout too, as one
+ * Tells a failure: on stderr as `error: message`, a line for each cause beneath it, and what to do; with `json` on stdout too, as one
  * line `{"error":{"_tag":…,"message":…}}`. Tells nothing of an interruption.
  *
  * @category reporting
@@ -101,6 +108,8 @@ export const report = (options: Options) => <E>(cause: Cause.Cause<E>): Effect.E
       const defect = Cause.squash(cause)
       yield* tellDefect(defect, options.debug)
       yield* print({ _tag: "Defect", message: `${bug}: ${messages(defect)[0]}` })
+    } else if (failure.value instanceof Verdict) {
+      // Its command has told it
     } else if (CliError.isCliError(failure.value)) {
       // Whoever shows the help has told its errors already
       if (failure.value._tag !== "ShowHelp") yield* tell(failure.value)

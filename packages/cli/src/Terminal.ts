@@ -15,10 +15,24 @@ import process from "node:process"
  */
 export const hasColors = (stream: NodeJS.WriteStream): boolean => stream.isTTY && stream.hasColors()
 
-const styles = { error: "31", warning: "33", debug: "2" } as const
+/**
+ * Tells whether a line of `stream` can be written over: it is a terminal that knows how to.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const canRewrite = (stream: NodeJS.WriteStream): boolean => stream.isTTY && process.env["TERM"] !== "dumb"
 
-/** Shows control characters instead of sending them: a file's name must not be able to steer the terminal. */
-const printable = (text: string): string =>
+const styles = { error: "31", warning: "33", notice: "36", debug: "2" } as const
+
+/**
+ * Shows control characters instead of sending them: a file's name must not be able to steer the terminal. Tabs and ends
+ * of lines stay.
+ *
+ * @category formatting
+ * @since 0.1.0
+ */
+export const printable = (text: string): string =>
   text.replace(
     // oxlint-disable-next-line no-control-regex
     /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g,
@@ -26,13 +40,18 @@ const printable = (text: string): string =>
   )
 
 /**
- * A message behind its label, as in `warning: the clock decides the digest`. Further lines are indented under it.
+ * A message behind its label, as in `warning: the clock decides the digest`, for stderr or another stream. Further lines
+ * are indented under it.
  *
  * @category formatting
  * @since 0.1.0
  */
-export const labelled = (label: keyof typeof styles, message: string): string => {
-  const styled = hasColors(process.stderr) ? `\x1b[1;${styles[label]}m${label}:\x1b[0m` : `${label}:`
+export const labelled = (
+  label: keyof typeof styles,
+  message: string,
+  stream: NodeJS.WriteStream = process.stderr
+): string => {
+  const styled = hasColors(stream) ? `\x1b[1;${styles[label]}m${label}:\x1b[0m` : `${label}:`
   return `${styled} ${indented(message)}`
 }
 

@@ -1,0 +1,28 @@
+/**
+ * What to do about an error, in the words of the command line: libraries know nothing of flags.
+ *
+ * @since 0.1.0
+ */
+import * as Predicate from "effect/Predicate"
+
+const advice: Readonly<Record<string, string>> = {
+  BlobMissing: "the store has lost it: add the ref again, or export the image again",
+  DigestMismatch: "the store is damaged: add the ref again, or export the image again, which mends it",
+  ImageAmbiguous: "write the tag behind the directory, as in oci:DIR:TAG",
+  LayerUnknown: "add the ref again with --replace",
+  MissingPlatform: "a config has to say \"os\" and \"architecture\", such as \"linux\" and \"amd64\"",
+  RefExists: "--replace replaces it",
+  RefMissing: "`effect-oci ref list` shows the refs that there are; --store names another directory",
+  RefParentMissing: "add the parent again, under its name"
+}
+
+/**
+ * The advice on an error, by its tag, if there is any.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const on = (error: unknown): string | undefined =>
+  Predicate.hasProperty(error, "_tag") && typeof error._tag === "string" && Object.hasOwn(advice, error._tag)
+    ? advice[error._tag]
+    : undefined

@@ -1,0 +1,108 @@
+/**
+ * Progress as it is shown on stderr: on a terminal a line that is written over while the work goes on, elsewhere a line
+ * when it is done.
+ *
+ * @since 0.1.0
+ */
+import * as Progress from "@effect-oci/core/Progress"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import process from "node:process"
+import * as Table from "./Table.ts"
+import * as Terminal from "./Terminal.ts"
+
+const outcome = (status: Progress.Status): string =>
+  status.error === undefined ? "done" : status.error === "interrupted" ? "interrupted" : "failed"
+
+const amount = ({ current, total }: Progress.Status): string =>
+  current === undefined ? "" : ` ${Table.size(current)}${total === undefined ? "" : ` of ${Table.size(total)}`}`
+
+/** A view takes each event, and the time, in milliseconds, as it passes. */
+interface View {
+  readonly update: (status: Progress.Status) => void
+  readonly tick: (now: number) => void
+}
+
+/** Milliseconds after which work that goes on tells so again, where lines stay. */
+const patience = 10_000
+
+const plain = (stream: NodeJS.WriteStream): View => {
+  const running = new Map<string, { readonly status: Progress.Status; readonly told: number }>()
+  const write = (status: Progress.Status, how: string) =>
+    stream.write(`${Terminal.printable(status.id)} ...${amount(status)}${how}\n`)
+  return {
+    update: (status) => {
+      if (status.completed === undefined) {
+        running.set(status.id, { status, told: running.get(status.id)?.told ?? status.started })
+      } else {
+        running.delete(status.id)
+        write(status, ` ${outcome(status)}`)
+      }
+    },
+    tick: (now) => {
+      for (const [id, { status, told }] of running) {
+        if (now - told < patience) continue
+        running.set(id, { status, told: now })
+        write(status, "")
+      }
+    }
+  }
+}
+
+const eraseLine = "\r\x1b[K"
+
+const live = (stream: NodeJS.WriteStream): View => {
+  const running = new Map<string, Progress.Status>()
+  const colors = Terminal.hasColors(stream)
+  const style = (code: string, text: string) => colors ? `\x1b[${code}m${text}\x1b[0m` : text
+  const seconds = (status: Progress.Status, now: number) => `${((now - status.started) / 1000).toFixed(1)} s`
+  const line = (status: Progress.Status, now: number) =>
+    `${Terminal.printable(status.id)} ...${amount(status)} ${seconds(status, now)}`
+  const draw = (now: number): string => {
+    const status = Array.from(running.values()).at(-1)
+    // A line that wraps could not be written over
+    return status === undefined ? "" : style("2", line(status, now).slice(0, Math.max(0, (stream.columns || 80) - 1)))
+  }
+  return {
+    update: (status) => {
+      const now = status.completed ?? status.started
+      if (status.completed === undefined) running.set(status.id, status)
+      else running.delete(status.id)
+      const ended = status.completed === undefined
+        ? ""
+        : `${line(status, now)} ${style(status.error === undefined ? "32" : "31", outcome(status))}\n`
+      stream.write(eraseLine + ended + draw(now))
+    },
+    tick: (now) => {
+      if (running.size > 0) stream.write(eraseLine + draw(now))
+    }
+  }
+}
+
+/**
+ * Shows the progress of an effect while it runs. What has happened is shown when it ends, however it ends.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const show = <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.gen(function*() {
+    const view = Terminal.canRewrite(process.stderr) ? live(process.stderr) : plain(process.stderr)
+    const scope = yield* Scope.make()
+    const { events, progress } = yield* Scope.provide(Progress.make, scope)
+    const ticks = Stream.mapEffect(Stream.tick("100 millis"), () => Clock.currentTimeMillis)
+    const watcher = yield* Effect.forkChild(
+      Stream.runForEach(
+        Stream.merge(events, ticks, { haltStrategy: "left" }),
+        (event) => Effect.sync(() => typeof event === "number" ? view.tick(event) : view.update(event))
+      )
+    )
+    return yield* work.pipe(
+      Effect.provideService(Progress.Progress, progress),
+      Effect.onExit(() => Effect.andThen(Scope.close(scope, Exit.void), Fiber.join(watcher)))
+    )
+  })

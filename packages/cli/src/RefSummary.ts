@@ -1,0 +1,88 @@
+/**
+ * What is told of a ref.
+ *
+ * @since 0.1.0
+ */
+import type * as CacheRef from "@effect-oci/core/CacheRef"
+import type * as Descriptor from "@effect-oci/schema/Descriptor"
+import type * as Digest from "@effect-oci/schema/Digest"
+import * as Timestamp from "@effect-oci/schema/Timestamp"
+import * as Table from "./Table.ts"
+
+/**
+ * A ref as `--json` prints it: what its document holds, under its name.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RefSummary {
+  readonly name: string
+  readonly parent?: string
+  readonly description?: string
+  readonly created?: string
+  readonly layer?: Descriptor.Descriptor
+  readonly diffId?: Digest.Digest
+}
+
+/**
+ * Summarises a ref that has been acquired, on top of the one of the name `parent`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromRef = (ref: CacheRef.Ref, parent: string | undefined): RefSummary => ({
+  name: ref.name,
+  ...(parent === undefined ? {} : { parent }),
+  ...(ref.description === "" ? {} : { description: ref.description }),
+  ...(ref.createdAt === undefined ? {} : { created: Timestamp.format(ref.createdAt) }),
+  ...(ref.layer === undefined ? {} : { layer: ref.layer.descriptor, diffId: ref.layer.diffId })
+})
+
+/**
+ * Summarises a chain, base first.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromChain = (chain: ReadonlyArray<CacheRef.Ref>): ReadonlyArray<RefSummary> =>
+  chain.map((ref, index) => fromRef(ref, chain[index - 1]?.name))
+
+/**
+ * The lines about one ref.
+ *
+ * @category formatting
+ * @since 0.1.0
+ */
+export const describe = (self: RefSummary): string =>
+  Table.format([
+    ["name", self.name],
+    ["parent", self.parent ?? ""],
+    ["description", self.description ?? ""],
+    ["created", self.created ?? ""],
+    ["media type", self.layer?.mediaType ?? ""],
+    ["size", self.layer === undefined ? "" : Table.exactSize(self.layer.size)],
+    ["digest", self.layer?.digest ?? ""],
+    ["diff ID", self.diffId ?? ""]
+  ])
+
+/**
+ * The row of a ref in a table with the columns {@link columns}.
+ *
+ * @category formatting
+ * @since 0.1.0
+ */
+export const row = (self: RefSummary): Table.Row => [
+  self.name,
+  self.parent ?? "",
+  self.created ?? "",
+  self.layer === undefined ? "" : Table.size(self.layer.size),
+  self.description ?? ""
+]
+
+/**
+ * The heads of the columns of {@link row}.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const columns: Table.Row = ["NAME", "PARENT", "CREATED", "SIZE", "DESCRIPTION"]

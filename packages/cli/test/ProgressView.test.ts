@@ -1,0 +1,54 @@
+import * as Progress from "@effect-oci/core/Progress"
+import { afterEach, assert, describe, it, vi } from "@effect/vitest"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as TestClock from "effect/testing/TestClock"
+import process from "node:process"
+import * as ProgressView from "../src/ProgressView.ts"
+
+const capture = () => {
+  const written: Array<string> = []
+  vi.spyOn(process.stderr, "write").mockImplementation((data) => written.push(String(data)) > 0)
+  return () => written.join("")
+}
+
+/** Reports a MiB at once, and ends after a time. */
+const work = (seconds: number) =>
+  Effect.gen(function*() {
+    const progress = yield* Progress.Progress
+    const started = yield* Clock.currentTimeMillis
+    yield* progress.report({ id: "adding x", started, current: 1024 * 1024, total: 2 * 1024 * 1024 })
+    yield* Effect.sleep(`${seconds} seconds`)
+  }).pipe(Progress.oneOff("adding x"))
+
+/** Lets time pass in steps, in each of which everybody gets a turn. */
+const pass = (seconds: number) =>
+  Effect.forEach(Array.from({ length: seconds }), () => TestClock.adjust("1 second"), { discard: true })
+
+describe("ProgressView", () => {
+  afterEach(() => vi.restoreAllMocks())
+
+  it.effect("writes a line when the work is done, and now and then before that", () =>
+    Effect.gen(function*() {
+      const written = capture()
+      const fiber = yield* Effect.forkChild(ProgressView.show(work(25)))
+      yield* pass(26)
+      yield* Fiber.join(fiber)
+      assert.strictEqual(
+        written(),
+        "adding x ... 1 MiB of 2 MiB\nadding x ... 1 MiB of 2 MiB\nadding x ... done\n"
+      )
+    }))
+
+  it.effect("tells a failure and an interruption, and leaves both as they are", () =>
+    Effect.gen(function*() {
+      const written = capture()
+      const failing = Effect.fail("no").pipe(Progress.oneOff("exporting \x1b[2Jlayers"))
+      assert.strictEqual(yield* Effect.flip(ProgressView.show(failing)), "no")
+      const fiber = yield* Effect.forkChild(ProgressView.show(work(1000)))
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.interrupt(fiber)
+      assert.strictEqual(written(), "exporting \\x1b[2Jlayers ... failed\nadding x ... interrupted\n")
+    }))
+})
