@@ -115,6 +115,7 @@ const reasons: Readonly<Record<string, string>> = {
   ENOENT: "no such file or directory",
   ENOSPC: "no space is left on the device",
   ENOTDIR: "a part of the path is not a directory",
+  ENOTEMPTY: "the directory holds other things",
   EPERM: "operation not permitted",
   EROFS: "the file system is read-only"
 }

@@ -147,9 +147,7 @@ export const forPlatform = (
   const general = annotations.filter((one) => one.platform === undefined)
   const own = platform === undefined ?
     [] :
-    annotations.filter((one) =>
-      one.platform !== undefined && Platform.formatAll(one.platform) === Platform.formatAll(platform)
-    )
+    annotations.filter((one) => one.platform !== undefined && Platform.equivalence(one.platform, platform))
   const applicable = [...general, ...own]
   return {
     manifest: ofLevel(applicable, "manifest"),
@@ -173,9 +171,8 @@ export const check = (
     readonly isIndex: boolean
   }
 ): Result.Result<void, AnnotationRefused> => {
-  const known = new Set(image.platforms.map(Platform.formatAll))
   for (const { key, level, platform } of annotations) {
-    if (platform !== undefined && !known.has(Platform.formatAll(platform))) {
+    if (platform !== undefined && !image.platforms.some((one) => Platform.equivalence(one, platform))) {
       return Result.fail(new AnnotationRefused({ reason: "no-such-platform", what: Platform.formatAll(platform) }))
     }
     if (image.mediaTypes === "docker" && level !== "manifest") {

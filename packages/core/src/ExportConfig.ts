@@ -155,8 +155,7 @@ const documentOf = (config: Config) =>
  * ```ts
  * import * as ExportConfig from "@effect-oci/core/ExportConfig"
  * import * as Timestamp from "@effect-oci/schema/Timestamp"
- * import * as Base64 from "effect/encoding/Base64"
-import * as Result from "effect/Result"
+ * import * as Result from "effect/Result"
  *
  * const config = new TextEncoder().encode(`{"history":[{"created":"2019-07-22T02:12:25.123456789Z"}]}`)
  * const history = Result.getOrThrow(ExportConfig.parseHistory(config))
@@ -243,7 +242,7 @@ const deriveCreated = (history: History.Items, patch: Patch): Timestamp.Timestam
     : last
 }
 
-const checkConfig = (config: Json.Document) =>
+const checkConfig = (config: Json.Document): Result.Result<void, Json.UnexpectedJson | MissingPlatform> =>
   Result.flatMap(
     ImageConfig.decodeOci(config),
     (value) =>
@@ -251,8 +250,14 @@ const checkConfig = (config: Json.Document) =>
         ? Result.fail(new MissingPlatform({ member: "os" }))
         : value.architecture === undefined || value.architecture === ""
         ? Result.fail(new MissingPlatform({ member: "architecture" }))
-        : Result.succeed(value)
+        : Result.void
   )
+
+/** The time that the text of a member is, if it is one: under no check it may be anything. */
+const timeOf = (text: string): Timestamp.Timestamp | undefined => {
+  const value: unknown = JSON.parse(text)
+  return typeof value === "string" ? Result.getOrUndefined(Timestamp.parse(value)) : undefined
+}
 
 /** The members of a config, each as Go writes a raw message again. */
 const membersOf = (config: Json.Document): Result.Result<Map<string, string>, NullConfig | Json.UnexpectedJson> =>
@@ -272,8 +277,7 @@ const membersOf = (config: Json.Document): Result.Result<Map<string, string>, Nu
  * ```ts
  * import * as Compatibility from "@effect-oci/core/Compatibility"
  * import * as ExportConfig from "@effect-oci/core/ExportConfig"
- * import * as Base64 from "effect/encoding/Base64"
-import * as Result from "effect/Result"
+ * import * as Result from "effect/Result"
  *
  * const config = new TextEncoder().encode(`{"os":"linux","architecture":"amd64","x-vendor":{"pi":3.140}}`)
  * const patched = Result.getOrThrow(
@@ -290,17 +294,21 @@ export const patch = (config: Config, patch: Patch): Result.Result<Uint8Array<Ar
     const { epoch, rules } = patch
     const document = yield* documentOf(config)
     const members = yield* membersOf(document)
-    const own = rules.config === "checked" ? yield* checkConfig(document) : undefined
+    if (rules.config === "checked") yield* checkConfig(document)
     const clamped = clampHistory(patch.history, patch.base ?? [], epoch)
     const history = rules.times === "utc" ? inUtc(clamped) : clamped
     const diffIds = patch.diffIds.length === 0 ? null : patch.diffIds
     members.set("rootfs", Json.stringify({ type: "layers", diff_ids: diffIds }))
     members.set("history", History.stringify(history))
-    if (!members.has("created")) {
+    const own = members.get("created")
+    if (own === undefined) {
       const created = deriveCreated(history, patch)
       members.set("created", created === undefined ? "null" : Json.stringify(Timestamp.format(created)))
-    } else if (epoch !== undefined && own?.created !== undefined && isLater(own.created, epoch)) {
-      members.set("created", Json.stringify(Timestamp.format(epoch)))
+    } else if (epoch !== undefined) {
+      const created = timeOf(own)
+      if (created !== undefined && isLater(created, epoch)) {
+        members.set("created", Json.stringify(Timestamp.format(epoch)))
+      }
     }
     if (patch.inlineCache !== undefined) {
       const records = patch.inlineCache

@@ -295,12 +295,22 @@ const isSameLayer = (
   return count(left) === count(right)
 }
 
+/** Layers of one content, which is copied once. A size that is wrong does not hide behind one that is right. */
+const distinct = (layers: ReadonlyArray<ExportLayer>): ReadonlyArray<ExportLayer> => {
+  const byBlob = new Map<string, ExportLayer>()
+  for (const layer of layers) {
+    const blob = `${layer.descriptor.digest} ${layer.descriptor.size}`
+    if (!byBlob.has(blob)) byBlob.set(blob, layer)
+  }
+  return [...byBlob.values()]
+}
+
 /** Brings the layers into the store that it does not have. */
 const copyLayers = Effect.fnUntraced(function*(layers: ReadonlyArray<ExportLayer>) {
   const store = yield* BlobStore.BlobStore
   const failed = (ref: string) => (cause: BlobStore.BlobStoreError) => new LayerFailed({ ref, cause })
   const missing = yield* Effect.filter(
-    layers,
+    distinct(layers),
     ({ descriptor, ref }) => store.has(descriptor).pipe(Effect.map((has) => !has), Effect.mapError(failed(ref)))
   )
   yield* Effect.forEach(
@@ -316,7 +326,7 @@ const platformOf = (config: Json.Document | undefined): Platform.Platform | unde
   const decoded = ImageConfig.decodeOci(config)
   if (Result.isFailure(decoded)) return undefined
   const { architecture, os, variant, "os.features": features, "os.version": version } = decoded.success
-  if (architecture === undefined || os === undefined) return undefined
+  if ((architecture ?? "") === "" || (os ?? "") === "") return undefined
   return Platform.normalize({
     architecture,
     os,

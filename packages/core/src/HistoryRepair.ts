@@ -98,6 +98,10 @@ const assign = (
     if (same === undefined) byTime.set(instant, [layer])
     else same.push(layer)
   })
+  const instants = items.map(({ created }) => created === undefined ? "" : instantOf(created))
+  // How many more items than layers have a time: the last of them are passed over
+  const surplus = new Map(Array.from(byTime, ([instant, same]) => [instant, -same.length]))
+  for (const instant of instants) surplus.set(instant, (surplus.get(instant) ?? 0) + 1)
   const out: Array<number | undefined> = items.map(() => undefined)
 
   /** Fills what lies between two items with a layer: both ends are excluded. */
@@ -112,8 +116,10 @@ const assign = (
   let item = items.length
   let layer = layers
   for (let index = items.length - 1; index >= 0; index--) {
-    const time = items[index]?.created
-    const same = time === undefined ? undefined : byTime.get(instantOf(time))
+    const instant = instants[index] ?? ""
+    const spare = surplus.get(instant) ?? 0
+    surplus.set(instant, spare - 1)
+    const same = spare > 0 ? undefined : byTime.get(instant)
     while (same !== undefined && (same.at(-1) ?? -1) >= layer) same.pop()
     const own = same?.at(-1)
     if (own === undefined) continue
@@ -126,8 +132,8 @@ const assign = (
   return out
 }
 
-const isAfter = (item: History.History, time: Timestamp.Timestamp | undefined): boolean =>
-  item.created === undefined || time === undefined || Timestamp.byInstant(item.created, time) > 0
+const isOlder = (item: History.History, time: Timestamp.Timestamp | undefined): boolean =>
+  item.created !== undefined && time !== undefined && Timestamp.byInstant(item.created, time) < 0
 
 /** Puts missing items where their layers are: among items without a layer, before the first that is not older. */
 const place = (
@@ -154,9 +160,9 @@ const place = (
     out.push(itemOf(known))
   }
 
-  /** Layers that are missing below a layer, or below the top, while the item is younger than they are. */
+  /** Layers that are missing below a layer, or below the top, while the item is not older than they are. */
   const addBefore = (layer: number, item: History.History | undefined): void => {
-    while (next < layer && (item === undefined || isAfter(item, metadata[next]?.createdAt))) add(next++)
+    while (next < layer && (item === undefined || !isOlder(item, metadata[next]?.createdAt))) add(next++)
   }
 
   // The layer of the next item that has one, for each item: what is missing below it belongs before it.

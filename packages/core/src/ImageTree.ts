@@ -1,0 +1,166 @@
+/**
+ * An image with all its documents in memory: what its descriptor leads to, down to its configs, and no layers.
+ *
+ * @since 0.1.0
+ */
+import type * as Descriptor from "@effect-oci/schema/Descriptor"
+import * as Digest from "@effect-oci/schema/Digest"
+import * as ImageConfig from "@effect-oci/schema/ImageConfig"
+import * as ImageIndex from "@effect-oci/schema/ImageIndex"
+import * as ImageManifest from "@effect-oci/schema/ImageManifest"
+import * as Json from "@effect-oci/schema/Json"
+import * as MediaType from "@effect-oci/schema/MediaType"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as BlobStore from "./BlobStore.ts"
+
+/**
+ * Most bytes that the documents of one image may have together: 64 MiB, room for thousands of platforms.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const maxBytes = 64 * 1024 * 1024
+
+/**
+ * Most indexes inside each other, a manifest included.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const maxLevels = 8
+
+/**
+ * Error raised where a document of an image cannot be read from its store, or is not valid.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class DocumentUnreadable
+  extends Schema.TaggedError<DocumentUnreadable>("@effect-oci/core/DocumentUnreadable")("DocumentUnreadable", {
+    digest: Digest.Digest,
+    mediaType: Schema.String,
+    cause: Schema.Union([BlobStore.BlobStoreError, Json.InvalidJson, Json.LimitExceeded, Json.UnexpectedJson])
+  })
+{
+  override get message(): string {
+    return `cannot read ${this.digest} (${this.mediaType})`
+  }
+}
+
+/**
+ * Error raised where an image has more documents than are read.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ImageTooLarge
+  extends Schema.TaggedError<ImageTooLarge>("@effect-oci/core/ImageTooLarge")("ImageTooLarge", {
+    digest: Digest.Digest,
+    limit: Schema.Literals(["bytes", "levels"])
+  })
+{
+  override get message(): string {
+    return this.limit === "bytes"
+      ? `the documents of the image have more than ${maxBytes} bytes: the first that is too many is ${this.digest}`
+      : `the image has more than ${maxLevels} indexes inside each other: the first that is too many is ${this.digest}`
+  }
+}
+
+/**
+ * A manifest and its config. An artifact, whose config is not that of an image, has none.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Image {
+  readonly _tag: "Image"
+  readonly descriptor: Descriptor.Descriptor
+  readonly manifest: Json.Parsed<ImageManifest.ImageManifest>
+  readonly config?: Json.Parsed<ImageConfig.ImageConfig>
+}
+
+/**
+ * An index and what it lists, in its order.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Index {
+  readonly _tag: "Index"
+  readonly descriptor: Descriptor.Descriptor
+  readonly index: Json.Parsed<ImageIndex.ImageIndex>
+  readonly manifests: ReadonlyArray<ImageTree>
+}
+
+/**
+ * A blob that is neither a manifest nor an index, and that is not read.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Other {
+  readonly _tag: "Other"
+  readonly descriptor: Descriptor.Descriptor
+}
+
+/**
+ * What a descriptor leads to.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type ImageTree = Image | Index | Other
+
+const makeRead = () => {
+  let bytes = 0
+  return Effect.fnUntraced(function*<A>(
+    descriptor: Descriptor.Descriptor,
+    parse: (bytes: Uint8Array) => Result.Result<Json.Parsed<A>, Json.Problem>
+  ) {
+    const { digest, mediaType, size } = descriptor
+    const unreadable = (cause: DocumentUnreadable["cause"]) => new DocumentUnreadable({ digest, mediaType, cause })
+    if (size > Json.maxBytes) {
+      return yield* unreadable(new Json.LimitExceeded({ document: "document", limit: Json.maxBytes, size }))
+    }
+    bytes += size
+    if (bytes > maxBytes) return yield* new ImageTooLarge({ digest, limit: "bytes" })
+    const content = yield* Effect.mapError(BlobStore.getBytes(descriptor), unreadable)
+    return yield* Effect.fromResult(Result.mapError(parse(content), unreadable))
+  })
+}
+
+const load = (
+  descriptor: Descriptor.Descriptor,
+  level: number,
+  read: ReturnType<typeof makeRead>
+): Effect.Effect<ImageTree, DocumentUnreadable | ImageTooLarge, BlobStore.BlobStore> =>
+  Effect.gen(function*() {
+    if (level > maxLevels) return yield* new ImageTooLarge({ digest: descriptor.digest, limit: "levels" })
+    if (MediaType.isIndex(descriptor.mediaType)) {
+      const index = yield* read(descriptor, ImageIndex.parse)
+      const manifests = yield* Effect.forEach(index.value.manifests, (child) => load(child, level + 1, read))
+      return { _tag: "Index", descriptor, index, manifests }
+    }
+    if (!MediaType.isManifest(descriptor.mediaType)) return { _tag: "Other", descriptor }
+    const manifest = yield* read(descriptor, ImageManifest.parse)
+    const { config } = manifest.value
+    return MediaType.isConfig(config.mediaType)
+      ? { _tag: "Image", descriptor, manifest, config: yield* read(config, ImageConfig.parse) }
+      : { _tag: "Image", descriptor, manifest }
+  })
+
+/**
+ * Reads all documents that a descriptor leads to.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const get: (
+  descriptor: Descriptor.Descriptor
+) => Effect.Effect<ImageTree, DocumentUnreadable | ImageTooLarge, BlobStore.BlobStore> = Effect.fn("ImageTree.get")(
+  function*(descriptor) {
+    return yield* load(descriptor, 1, makeRead())
+  }
+)
