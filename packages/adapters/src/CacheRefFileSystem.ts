@@ -75,11 +75,9 @@ const make = Effect.fnUntraced(function*(path: string, options: Options) {
     yield* check
     yield* layout.prepare
     yield* layout.directory("refs")
+    yield* layout.syncBlobs
     yield* layout.locked(Effect.gen(function*() {
-      if (yield* check) {
-        yield* layout.syncBlobs
-        yield* layout.write(pathOf(name), RefDocument.encode(document))
-      }
+      if (yield* check) yield* layout.write(pathOf(name), RefDocument.encode(document))
       yield* syncDirectory(files, directory)
       yield* syncDirectory(files, store)
     }))

@@ -125,10 +125,8 @@ const make = Effect.fnUntraced(function*(path: string, options: Options) {
     }
     yield* layout.prepare
     yield* checkVersion
-    yield* layout.locked(Effect.andThen(
-      layout.syncBlobs,
-      merge((index) => ImageList.put(index, name, descriptor))
-    ))
+    yield* layout.syncBlobs
+    yield* layout.locked(merge((index) => ImageList.put(index, name, descriptor)))
   })
 
   return Context.make(BlobStore.BlobStore, layout.blobs).pipe(

@@ -206,16 +206,16 @@ describe("a chain", () => {
       assert.deepStrictEqual(error, new CacheRef.RefCycle({ ref: "a", path: ["a", "b", "a"] }))
     }))
 
-  it.live("of 5,000 refs is read", () =>
+  it.live("of 2,000 refs is read", () =>
     Effect.gen(function*() {
       const directory = written(Object.fromEntries(
-        Array.from({ length: 5000 }, (_, index) => [
+        Array.from({ length: 2000 }, (_, index) => [
           `r${index}`,
           index === 0 ? `{"version":1}` : `{"version":1,"parent":"r${index - 1}"}`
         ])
       ))
-      const refs = yield* chain("r4999").pipe(at(directory))
-      assert.strictEqual(refs.length, 5000)
+      const refs = yield* chain("r1999").pipe(at(directory))
+      assert.strictEqual(refs.length, 2000)
       assert.strictEqual(refs[0]?.name, "r0")
     }))
 })

@@ -522,7 +522,7 @@ describe("the lock", () => {
     Effect.gen(function*() {
       const directory = fresh()
       const script = join(import.meta.dirname, "fixtures/tag.ts")
-      const namesOf = (index: number) => Array.from({ length: 8 }, (_, name) => `p${index}.${name}`)
+      const namesOf = (index: number) => Array.from({ length: 4 }, (_, name) => `p${index}.${name}`)
       const outputs = yield* Effect.forEach(Array.from({ length: 8 }, (_, index) => index), (index) =>
         Effect.tryPromise(() => promisify(execFile)(process.execPath, [script, directory, ...namesOf(index)])), {
         concurrency: "unbounded"
@@ -530,7 +530,7 @@ describe("the lock", () => {
       const acknowledged = outputs.flatMap(({ stdout }) =>
         stdout.trim().split("\n")
       ).toSorted()
-      assert.strictEqual(acknowledged.length, 64)
+      assert.strictEqual(acknowledged.length, 32)
       const names = (yield* list.pipe(at(directory))).map((image) => Option.getOrElse(image.name, () => ""))
       assert.deepStrictEqual(names.toSorted(), acknowledged)
       assertTidy(directory)

@@ -15,6 +15,7 @@ import * as ExportImage from "@effect-oci/core/ExportImage"
 import * as Hash from "@effect-oci/core/Hash"
 import * as ImageStore from "@effect-oci/core/ImageStore"
 import * as RefStore from "@effect-oci/core/RefStore"
+import * as Json from "@effect-oci/schema/Json"
 import * as Timestamp from "@effect-oci/schema/Timestamp"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -126,7 +127,7 @@ const program = Effect.gen(function*() {
     ], [1])
   )
   yield* section(
-    "Its history: the config brought three entries, the refs the layers that it lacked",
+    "Its history: three entries came with the config, the refs gave the two that were missing",
     Table.format([
       ["LAYER", "CREATED", "CREATED BY"],
       ...history.map(({ item, layer }) => [
@@ -136,13 +137,12 @@ const program = Effect.gen(function*() {
       ])
     ], [0])
   )
+  const unknown = config === undefined ? undefined : Json.member(config.document, "x-demo")
   yield* section(
-    "Is it true?",
-    `Read back ${blobs.length} blobs, ${Table.size(bytes)}: every size, digest and diff ID is as it should be.\n` +
-      `The config still says "x-demo" with ${
-        config?.document.text.includes("3.140") === true ? "3.140" : "other numbers"
-      }` +
-      `, as it was written. All of it took ${seconds.toFixed(1)} s.`
+    "Read back, and true",
+    `${blobs.length} blobs, ${Table.size(bytes)}: every size, digest and diff ID is as it should be.\n` +
+      `What no tool knows in the config has kept its spelling: "x-demo":${unknown}\n` +
+      `All of this took ${seconds.toFixed(1)} s.`
   )
   yield* section(
     "What to try next",

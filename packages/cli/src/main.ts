@@ -23,5 +23,7 @@ App.main({
     }
   },
   inspect: () => import("./commands/inspect.ts"),
-  validate: () => import("./commands/validate.ts")
+  validate: () => import("./commands/validate.ts"),
+  diff: () => import("./commands/diff.ts"),
+  explain: () => import("./commands/explain.ts")
 })

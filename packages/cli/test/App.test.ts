@@ -81,6 +81,8 @@ describe.concurrent("help and usage", () => {
   it.each<[string, Array<string>, RegExp]>([
     ["no command", [], /^error: "effect-oci" needs a command$/m],
     ["no subcommand", ["group"], /^error: "effect-oci group" needs a command$/m],
+    ["no subcommand of the table's", ["deep"], /^error: "effect-oci deep" needs a command$/m],
+    ["an unknown subcommand", ["deep", "prnt"], /^error: Unknown subcommand "prnt"[^]*Did you mean this\?\n +print$/m],
     ["an unknown command", ["prnt"], /^error: Unknown subcommand "prnt"[^]*Did you mean this\?\n +print$/m],
     ["a flag before an unknown command", ["--log-level", "debug", "prnt"], /^error: Unknown subcommand "prnt"/m],
     ["an unknown flag", ["print", "--line", "3"], /^error: Unrecognized flag: --line[^]*--lines/m],
@@ -115,6 +117,9 @@ describe.concurrent("loading", () => {
     [["--version"], []],
     [["group", "hello"], ["group"]],
     [["print", "--help"], ["print"]],
+    [["deep", "print"], ["print"]],
+    [["deep", "--help"], ["print", "wait"]],
+    [["deep", "nonsense"], ["print", "wait"]],
     [["--help"], ["fail", "group", "print", "wait"]],
     [["nonsense"], ["fail", "group", "print", "wait"]]
   ])("%j evaluates %j", async (args, expected) => {

@@ -21,13 +21,14 @@ import * as JsonTree from "./internal/jsonTree.ts"
  *
  * - `epoch`: times that are later than one of both are clamped, as `SOURCE_DATE_EPOCH` does it.
  * - `utc`: times are written in UTC, as the preset `effect-oci-1` does it.
- * - `compression`: layers are compressed in the same way, by the same version of the same encoder.
+ * - `compression`: layers are compressed in the same format.
+ * - `encoder`: layers are compressed by the same version of the same encoder, with the same settings.
  * - `media-types`: both use OCI's media types, or both Docker's.
  *
  * @category models
  * @since 0.1.0
  */
-export type Rule = "epoch" | "utc" | "compression" | "media-types"
+export type Rule = "epoch" | "utc" | "compression" | "encoder" | "media-types"
 
 /**
  * Something that two images differ in.
@@ -43,7 +44,8 @@ export type Rule = "epoch" | "utc" | "compression" | "media-types"
  * - `ImageAdded`, `ImageRemoved`: an index lists an image that the other does not.
  * - `LayerAdded`, `LayerRemoved`: a layer is only on the right, or only on the left.
  * - `LayerContent`: a layer has another diff ID; the texts are both diff IDs.
- * - `LayerCompression`: a layer has the same diff ID in another blob; the texts are both blobs' digests.
+ * - `LayerCompression`: a layer has the same diff ID, compressed in another format; the texts are both media types.
+ * - `LayerEncoder`: a layer has the same diff ID and format in another blob; the texts are both blobs' digests.
  * - `History`: an item of the history, or a member of one.
  * - `Time`: a time.
  * - `Member`: anything else in a document.
@@ -61,6 +63,7 @@ export interface Difference {
     | "LayerRemoved"
     | "LayerContent"
     | "LayerCompression"
+    | "LayerEncoder"
     | "History"
     | "Time"
     | "Member"
@@ -198,12 +201,18 @@ const layer = (image: string, left: Layer | undefined, right: Layer | undefined)
   if (left.content !== right.content) {
     return [{ _tag: "LayerContent", ...place, pointer, left: left.content, right: right.content }, ...members]
   }
-  return left.digest === right.digest
-    ? members
-    : [
-      { _tag: "LayerCompression", ...place, pointer, left: left.digest, right: right.digest, rule: "compression" },
-      ...members
-    ]
+  if (left.digest === right.digest) return members
+  const blob: Difference = isCompressedAlike
+    ? { _tag: "LayerEncoder", ...place, pointer, left: left.digest, right: right.digest, rule: "encoder" }
+    : {
+      _tag: "LayerCompression",
+      ...place,
+      pointer,
+      left: JSON.stringify(left.mediaType),
+      right: JSON.stringify(right.mediaType),
+      rule: "compression"
+    }
+  return [blob, ...members]
 }
 
 const layers = (image: string, left: ReadonlyArray<Layer>, right: ReadonlyArray<Layer>): ReadonlyArray<Difference> => {
@@ -283,9 +292,13 @@ const elementsOf = (index: Index): ReadonlyArray<Element> => {
   })
 }
 
-const isInOrder = (names: ReadonlyArray<string>, others: ReadonlyArray<string>): boolean => {
-  const common = names.filter((name) => others.includes(name))
-  return others.filter((name) => names.includes(name)).every((name, index) => name === common[index])
+type ByName = ReadonlyMap<string, Element>
+
+const byName = (elements: ReadonlyArray<Element>): ByName => new Map(elements.map((element) => [element.name, element]))
+
+const isInOrder = (left: ByName, right: ByName): boolean => {
+  const common = [...left.keys()].filter((name) => right.has(name))
+  return [...right.keys()].filter((name) => left.has(name)).every((name, index) => name === common[index])
 }
 
 const elements = (image: string, left: Element, right: Element): ReadonlyArray<Difference> =>
@@ -298,20 +311,20 @@ const elements = (image: string, left: Element, right: Element): ReadonlyArray<D
 const indexes = (image: string, left: Index, right: Index): ReadonlyArray<Difference> => {
   if (left.descriptor.digest === right.descriptor.digest) return []
   const place: Place = { where: "index", image }
-  const from = elementsOf(left)
-  const to = elementsOf(right)
+  const from = byName(elementsOf(left))
+  const to = byName(elementsOf(right))
   const named = (name: string): string => image === "" ? name : `${image}: ${name}`
   const only = ({ index, name, tree }: Element) => ({
     digest: JSON.stringify(tree.descriptor.digest),
     at: { where: "index" as const, image: named(name), pointer: pointerOf(["manifests", index]) }
   })
-  const found = from.flatMap((element): ReadonlyArray<Difference> => {
-    const other = to.find(({ name }) => name === element.name)
+  const found = [...from.values()].flatMap((element): ReadonlyArray<Difference> => {
+    const other = to.get(element.name)
     if (other !== undefined) return elements(named(element.name), element, other)
     const { at, digest } = only(element)
     return [{ _tag: "ImageRemoved", ...at, left: digest }]
   })
-  const added = to.filter(({ name }) => !from.some((element) => element.name === name)).map((element): Difference => {
+  const added = [...to.values()].filter(({ name }) => !from.has(name)).map((element): Difference => {
     const { at, digest } = only(element)
     return Object.assign({ _tag: "ImageAdded" as const, right: digest }, at)
   })
@@ -319,7 +332,7 @@ const indexes = (image: string, left: Index, right: Index): ReadonlyArray<Differ
     skip: ([first]) => first === "manifests",
     isRestEqual: found.length + added.length === 0
   })
-  if (!isInOrder(from.map(({ name }) => name), to.map(({ name }) => name))) rest.formatting.add("order of images")
+  if (!isInOrder(from, to)) rest.formatting.add("order of images")
   return [...found, ...added, ...ofComparison(place, rest)]
 }
 

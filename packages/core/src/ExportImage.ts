@@ -320,20 +320,20 @@ const copyLayers = Effect.fnUntraced(function*(layers: ReadonlyArray<ExportLayer
   )
 }, Progress.oneOff("exporting layers"))
 
-/** The platform that a config names, normalised as BuildKit does. */
+/** The platform that a config names. */
 const platformOf = (config: Json.Document | undefined): Platform.Platform | undefined => {
   if (config === undefined) return undefined
   const decoded = ImageConfig.decodeOci(config)
   if (Result.isFailure(decoded)) return undefined
   const { architecture, os, variant, "os.features": features, "os.version": version } = decoded.success
-  if ((architecture ?? "") === "" || (os ?? "") === "") return undefined
-  return Platform.normalize({
+  if (architecture === undefined || architecture === "" || os === undefined || os === "") return undefined
+  return {
     architecture,
     os,
     ...(version === undefined ? {} : { "os.version": version }),
     ...(features === undefined ? {} : { "os.features": features }),
     ...(variant === undefined ? {} : { variant })
-  })
+  }
 }
 
 const exportOne = (image: Image, settings: Settings, isInIndex: boolean) =>
@@ -358,7 +358,7 @@ const exportOne = (image: Image, settings: Settings, isInIndex: boolean) =>
       ...made,
       manifest: {
         ...written.manifest,
-        platform: (isInIndex ? undefined : platformOf(parts.config)) ?? image.platform
+        platform: Platform.normalize((isInIndex ? undefined : platformOf(parts.config)) ?? image.platform)
       },
       configDescriptor: written.config,
       differingRules: differingRules(parts, made, settings)

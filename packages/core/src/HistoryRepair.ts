@@ -82,8 +82,9 @@ const placeholder: History.History = { comment: "effect-oci: the history of this
 const instantOf = (time: Timestamp.Timestamp): string => Timestamp.format(Timestamp.toUtc(time))
 
 /**
- * Gives each item of a layer its layer. Items whose time is that of a layer are its; between two of those, items belong
- * to the uppermost layers, and of too many the first keep theirs.
+ * Gives each item of a layer its layer. Items whose time is that of a layer are its, unless that took the layer of
+ * another item although there are enough; between two of those, items belong to the uppermost layers, and of too many
+ * the first keep theirs.
  */
 const assign = (
   items: ReadonlyArray<History.History>,
@@ -113,6 +114,7 @@ const assign = (
     }
   }
 
+  const isEnough = items.length <= layers
   let item = items.length
   let layer = layers
   for (let index = items.length - 1; index >= 0; index--) {
@@ -120,9 +122,10 @@ const assign = (
     const spare = surplus.get(instant) ?? 0
     surplus.set(instant, spare - 1)
     const same = spare > 0 ? undefined : byTime.get(instant)
-    while (same !== undefined && (same.at(-1) ?? -1) >= layer) same.pop()
+    const top = isEnough ? layer - (item - index) : layer - 1
+    while (same !== undefined && (same.at(-1) ?? -1) > top) same.pop()
     const own = same?.at(-1)
-    if (own === undefined) continue
+    if (own === undefined || (isEnough && own < index)) continue
     fill(index, item, own, layer)
     out[index] = own
     item = index

@@ -71,19 +71,6 @@ const read = (files: FileSystem, path: string) =>
     Effect.catch(() => Effect.succeedNone)
   )
 
-/** Takes the lock if it is free. */
-const take = Effect.fnUntraced(function*(files: FileSystem, path: string, holder: Holder) {
-  return yield* Effect.scoped(Effect.gen(function*() {
-    const file = yield* temporary(files, `${path}-${holder.nonce}`)
-    yield* file.write(new TextEncoder().encode(yield* Effect.orDie(encode(holder))))
-    yield* file.close
-    return yield* files.link(file.path, path).pipe(
-      Effect.as(true),
-      Effect.catchIf((error) => error.code === "EEXIST", () => Effect.succeed(false))
-    )
-  }))
-})
-
 /** Only ever removes the holder's own lock, whatever has become of it meanwhile. */
 const release = Effect.fnUntraced(function*(files: FileSystem, path: string, holder: Holder) {
   const found = yield* read(files, path)
@@ -101,6 +88,8 @@ const describe = (holder: Option.Option<Holder>): string =>
 /** How long is waited between two attempts, in milliseconds: longer each time, up to the last. */
 const pauses = [1, 2, 4, 8, 16, 32] as const
 
+const pauseAfter = (attempt: number): number => pauses[Math.min(attempt, pauses.length - 1)] ?? 1
+
 /**
  * Runs an effect while this process holds the lock of a directory. Waits for it up to `timeout`; the wait can be
  * interrupted, and so can the effect.
@@ -113,14 +102,22 @@ export const withLock = (files: FileSystem, directory: string, timeout: Duration
     Effect.gen(function*() {
       const path = join(directory, "lock")
       const holder = yield* self(files)
-      const deadline = (yield* Clock.currentTimeMillis) + Duration.toMillis(timeout)
-      for (let attempts = 0; !(yield* take(files, path, holder)); attempts++) {
-        if ((yield* Clock.currentTimeMillis) >= deadline) {
-          return yield* new StoreLocked({ path, holder: describe(yield* read(files, path)) })
+      yield* Effect.scoped(Effect.gen(function*() {
+        const file = yield* temporary(files, `${path}-${holder.nonce}`)
+        yield* file.write(new TextEncoder().encode(yield* Effect.orDie(encode(holder))))
+        yield* file.close
+        const take = files.link(file.path, path).pipe(
+          Effect.as(true),
+          Effect.catchIf((error) => error.code === "EEXIST", () => Effect.succeed(false))
+        )
+        const deadline = (yield* Clock.currentTimeMillis) + Duration.toMillis(timeout)
+        for (let attempt = 0; !(yield* take); attempt++) {
+          if ((yield* Clock.currentTimeMillis) >= deadline) {
+            return yield* new StoreLocked({ path, holder: describe(yield* read(files, path)) })
+          }
+          yield* restore(Effect.sleep(Duration.millis(pauseAfter(attempt) * (0.5 + (yield* Random.next)))))
         }
-        const pause = pauses[Math.min(attempts, pauses.length - 1)] ?? 1
-        yield* restore(Effect.sleep(Duration.millis(pause * (0.5 + (yield* Random.next)))))
-      }
+      }))
       const exit = yield* Effect.exit(restore(effect))
       yield* release(files, path, holder)
       return yield* exit

@@ -73,7 +73,7 @@ export const command = Command.make(
     to: Flag.String("to").pipe(
       Flag.withMetavar("IMAGE"),
       Flag.withDescription(
-        "Where to: oci:DIR[:TAG], a layout in a directory. Without a tag it adds or replaces the unnamed image there"
+        "Where to: oci:DIR[:TAG], a layout in a directory without a colon in its path. Without a tag it is the unnamed image"
       ),
       Flag.mapEffect(Flags.parsing("--to", ImageArgument.parse))
     ),

@@ -82,7 +82,11 @@ const causes: ReadonlyArray<Cause> = [
   { isOne: isTag("History"), say: items },
   {
     isOne: isTag("LayerCompression"),
-    say: (all) => `${numbered("layer", all)} ${plural(all, "is", "are")} compressed in another way`
+    say: (all) => `${numbered("layer", all)} ${plural(all, "is", "are")} compressed in another format`
+  },
+  {
+    isOne: isTag("LayerEncoder"),
+    say: (all) => `${numbered("layer", all)} ${plural(all, "was", "were")} compressed by another encoder`
   },
   { isOne: isMember("manifest"), say: members("the manifest") },
   { isOne: isMember("index"), say: members("the index") },
@@ -102,26 +106,29 @@ const ruleWords: Readonly<Record<Rule, string>> = {
   epoch: "an epoch",
   utc: "the preset effect-oci-1, which writes times in UTC,",
   compression: "the same compression",
+  encoder: "the same version of the same encoder",
   "media-types": "the same media types"
 }
 
 const joined = (texts: ReadonlyArray<string>): string =>
   texts.length < 2 ? texts.join("") : `${texts.slice(0, -1).join(", ")} and ${texts.at(-1)}`
 
+const ruleSubjects: Readonly<Record<Rule, string>> = {
+  epoch: "the times",
+  utc: "the times",
+  compression: "the layers",
+  encoder: "the layers",
+  "media-types": "the media types"
+}
+
 /** What would make the images equal, or less different. */
 const advice = (differences: ReadonlyArray<Difference>): string => {
   const rules = [...new Set(differences.flatMap(({ rule }) => rule === undefined ? [] : [rule]))]
   if (rules.length === 0) return ""
   const what = differences.every(({ rule }) => rule !== undefined)
-    ? "the images equal"
-    : joined([
-      ...new Set(
-        rules.map((rule) =>
-          rule === "compression" ? "the layers" : rule === "media-types" ? "the media types" : "the times"
-        )
-      )
-    ]) + " equal"
-  return `; ${joined(rules.map((rule) => ruleWords[rule]))} would make ${what}`
+    ? "the images"
+    : joined([...new Set(rules.map((rule) => ruleSubjects[rule]))])
+  return `; ${joined(rules.map((rule) => ruleWords[rule]))} would make ${what} equal`
 }
 
 /** What is said of images whose digests are the same. */

@@ -84,15 +84,17 @@ export const walk = Effect.fnUntraced(function*(
   const found: Found = { issues: [], images: [], opaque: [], subjects: [] }
   const seen = new Set<Digest.Digest>()
   let left = limits.descriptors
+  let isExceeded = false
 
   /** Takes descriptors up, as long as there are not too many. */
   const take = (descriptors: ReadonlyArray<Descriptor>): ReadonlyArray<Reference.Reference> => {
     const taken = descriptors.slice(0, left)
     const next = descriptors[left]
-    if (next !== undefined && left >= 0) {
+    if (next !== undefined && !isExceeded) {
+      isExceeded = true
       found.issues.push(Issue.make(next[1], { _tag: "LimitExceeded", what: "descriptors", limit: limits.descriptors }))
     }
-    left = next === undefined ? left - taken.length : -1
+    left -= taken.length
     return taken.map(([value, at]) => {
       const reference = Reference.fromUnknown(value, at)
       report(found, Reference.check(reference, hash))

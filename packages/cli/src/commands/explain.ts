@@ -1,0 +1,187 @@
+/**
+ * `effect-oci explain IMAGE`
+ *
+ * @since 0.1.0
+ */
+import * as Explanation from "@effect-oci/core/Explanation"
+import type * as ImageTree from "@effect-oci/core/ImageTree"
+import * as Annotations from "@effect-oci/schema/Annotations"
+import * as Platform from "@effect-oci/schema/Platform"
+import * as Timestamp from "@effect-oci/schema/Timestamp"
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Effect from "effect/Effect"
+import * as Flags from "../Flags.ts"
+import * as ImageArgument from "../ImageArgument.ts"
+import * as Output from "../Output.ts"
+import * as ReadImage from "../ReadImage.ts"
+import * as Table from "../Table.ts"
+import * as Terminal from "../Terminal.ts"
+
+interface Explained {
+  readonly image: ImageTree.Image
+  readonly platform: string
+  readonly explanation: Explanation.Explanation
+}
+
+/** The manifests of a tree that are of images. */
+const imagesOf = (tree: ImageTree.ImageTree): ReadonlyArray<ImageTree.Image> =>
+  tree._tag === "Index"
+    ? tree.manifests.flatMap(imagesOf)
+    : tree._tag === "Image" && tree.config !== undefined &&
+        !Object.hasOwn(tree.descriptor.annotations ?? {}, Annotations.referenceType)
+    ? [tree]
+    : []
+
+const platformOf = ({ config }: ImageTree.Image): string =>
+  Platform.formatAll({
+    os: config?.value.os ?? "",
+    architecture: config?.value.architecture ?? "",
+    ...(config?.value.variant === undefined ? {} : { variant: config.value.variant })
+  })
+
+const origins: Readonly<Record<Explanation.Origin, string>> = {
+  own: "its own",
+  exporter: "the exporter",
+  epoch: "an epoch",
+  "filled-in": "filled in",
+  zero: "unknown",
+  none: ""
+}
+
+const time = (created: Timestamp.Timestamp | undefined): string =>
+  created === undefined ? "" : Timestamp.format(created)
+
+const baseLine = ({ digest, layers, name }: Explanation.Base): string =>
+  `Based on ${[name, digest].filter((text) => text !== undefined).join("@")}: ` +
+  (layers === undefined
+    ? "which layers are its cannot be told, since it is not in the layout."
+    : `its ${layers === 1 ? "layer is" : `${layers} layers are`} the lowest ones.`)
+
+/** Each note once, with the items that it is about. */
+const notesOf = ({ entries }: Explanation.Explanation): ReadonlyArray<string> => {
+  const items = new Map<string, Array<number>>()
+  for (const { index, notes } of entries) {
+    for (const note of notes) items.set(note, [...items.get(note) ?? [], index])
+  }
+  return [...items].map(([note, indexes]) => `Item${indexes.length === 1 ? "" : "s"} ${indexes.join(", ")}: ${note}`)
+}
+
+const describe = ({ explanation, image, platform }: Explained): string => {
+  const { base, entries, notes, repairs, unexplained } = explanation
+  /** The column that tells base from own stands before the last one, where it is known. */
+  const row = (cells: Table.Row, of: string, madeBy: string): Table.Row =>
+    base?.layers === undefined ? [...cells, madeBy] : [...cells, of, madeBy]
+  const rows = [
+    row(["ITEM", "LAYER", "SIZE", "CREATED", "FROM"], "OF", "MADE BY"),
+    ...entries.map(({ index, isBase, item, layer, origin }) =>
+      row(
+        [
+          String(index),
+          layer === undefined ? "" : String(layer.index),
+          layer === undefined ? "" : Table.size(layer.descriptor.size),
+          time(item.created),
+          origins[origin]
+        ],
+        isBase === true ? "base" : "own",
+        item.created_by ?? item.comment ?? ""
+      )
+    ),
+    ...unexplained.map(({ descriptor, index }) =>
+      row(["", String(index), Table.size(descriptor.size), "", ""], "", "(no item)")
+    )
+  ]
+  return [
+    `${Terminal.printable(platform)} ${image.descriptor.digest}\ncreated ${time(explanation.created) || "-"}`,
+    Table.format(rows, [0, 1, 2]),
+    [...(base === undefined ? [] : [baseLine(base)]), ...notes, ...notesOf(explanation)]
+      .map((note) => Terminal.printable(note)).join("\n"),
+    ...(repairs.length === 0
+      ? []
+      : [
+        ["What export --repair would do:", ...repairs.map(({ effect, policy }) => `  ${policy}: ${effect}`)].join("\n")
+      ])
+  ].join("\n\n")
+}
+
+const toJson = ({ explanation, image, platform }: Explained) => ({
+  digest: image.descriptor.digest,
+  platform,
+  created: time(explanation.created) || undefined,
+  createdItems: explanation.createdItems,
+  base: explanation.base,
+  entries: explanation.entries.map(({ index, isBase, item, layer, notes, origin }) => ({
+    index,
+    created: time(item.created) || undefined,
+    origin,
+    created_by: item.created_by,
+    author: item.author,
+    comment: item.comment,
+    empty_layer: item.empty_layer === true,
+    layer: layer === undefined ? undefined : layerJson(layer),
+    isBase,
+    notes
+  })),
+  unexplained: explanation.unexplained.map(layerJson),
+  repairs: explanation.repairs,
+  notes: explanation.notes
+})
+
+const layerJson = ({ descriptor: { digest, mediaType, size }, diffId, index }: Explanation.Layer) => ({
+  index,
+  mediaType,
+  digest,
+  size,
+  diffId
+})
+
+const explain = Effect.fnUntraced(function*(image: ImageTree.Image) {
+  const digest = Explanation.of(image).base?.digest
+  const base = digest === undefined ? undefined : yield* ReadImage.byDigest(digest)
+  return { image, platform: platformOf(image), explanation: Explanation.of(image, base) }
+})
+
+const run = Effect.fnUntraced(function*({ image: argument, json }: {
+  readonly image: ImageArgument.ImageArgument
+  readonly json: boolean
+}) {
+  const images = imagesOf(yield* ReadImage.tree(argument))
+  const explained = yield* Effect.forEach(images, explain)
+  const name = ImageArgument.format(argument)
+  yield* json
+    ? Output.json({ image: name, images: explained.map(toJson) })
+    : Output.line(
+      explained.length === 0
+        ? `${Terminal.printable(name)} holds no image with a history, only artifacts`
+        : explained.map(describe).join("\n\n")
+    )
+})
+
+/**
+ * @category commands
+ * @since 0.1.0
+ */
+export const command = Command.make(
+  "explain",
+  {
+    image: Argument.String("IMAGE").pipe(
+      Argument.withDescription("oci:DIR[:TAG]; without a tag it has to be the only image there"),
+      Argument.mapEffect(Flags.parsing("IMAGE", ImageArgument.parse))
+    ),
+    json: Flags.json
+  },
+  (input) => Effect.provide(run(input), ReadImage.layer(input.image))
+).pipe(
+  Command.withDescription(
+    "Explain the history of an image, or of each image of an index: which item made which layer, and where each time comes " +
+      "from. Where the history does not fit the layers, tell what each repair would do."
+  ),
+  Command.withShortDescription("Explain an image's history and its times"),
+  Command.withExamples([
+    { command: "effect-oci explain oci:out:latest" },
+    {
+      command: "effect-oci explain oci:out:latest --json | jq '.images[0].entries[] | select(.origin == \"epoch\")'",
+      description: "The items whose time is an epoch"
+    }
+  ])
+)
