@@ -53,14 +53,13 @@ const reasons: Readonly<Record<string, string>> = {
 export const isStdin = (path: string): boolean => path === stdin
 
 /** The whole content, of which no more is read than may be. */
-const limited = <E, R>(document: string, content: Stream.Stream<Uint8Array, E, R>) => {
-  const limit = Json.maxBytes
+const limited = <E, R>(document: string, limit: number, content: Stream.Stream<Uint8Array, E, R>) => {
   const exceeded = () => Stream.fail(new Json.LimitExceeded({ document, limit, size: limit + 1 }))
   return Stream.mkUint8Array(Stream.limitBytes<E | Json.LimitExceeded, R>(content, limit, exceeded))
 }
 
 /**
- * Reads a document whole. It is at most 4 MiB long, also on a stdin that never ends; of a longer stdin, only the byte
+ * Reads a document whole. It is at most 4 MiB long unless more is allowed, also on a stdin that never ends; of a longer stdin, only the byte
  * that is too many is counted.
  *
  * @category reading
@@ -68,7 +67,8 @@ const limited = <E, R>(document: string, content: Stream.Stream<Uint8Array, E, R
  */
 export const read = Effect.fnUntraced(function*(
   path: string,
-  document: string
+  document: string,
+  limit = Json.maxBytes
 ): Effect.fn.Return<
   Uint8Array,
   InputUnreadable | Json.LimitExceeded,
@@ -83,7 +83,7 @@ export const read = Effect.fnUntraced(function*(
     })
   if (isStdin(path)) {
     const stdio = yield* Stdio.Stdio
-    return yield* limited(document, Stream.mapError(stdio.stdin, unreadable))
+    return yield* limited(document, limit, Stream.mapError(stdio.stdin, unreadable))
   }
   const files = yield* FileSystem.FileSystem
   const info = yield* Effect.mapError(files.stat(path), unreadable)
@@ -91,6 +91,6 @@ export const read = Effect.fnUntraced(function*(
   const kind = kinds[info.type]
   if (kind !== undefined) return yield* new InputUnreadable({ document, path, found: kind })
   const size = ByteSize.toNumberUnsafe(info.size)
-  if (size > Json.maxBytes) return yield* new Json.LimitExceeded({ document, limit: Json.maxBytes, size })
-  return yield* limited(document, Stream.mapError(files.stream(path), unreadable))
+  if (size > limit) return yield* new Json.LimitExceeded({ document, limit, size })
+  return yield* limited(document, limit, Stream.mapError(files.stream(path), unreadable))
 })

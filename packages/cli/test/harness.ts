@@ -24,7 +24,10 @@ const commands: App.Commands = {
   },
   export: () => import("../src/commands/export.ts"),
   config: { description: "Configs", commands: { patch: () => import("../src/commands/config/patch.ts") } },
-  inspect: () => import("../src/commands/inspect.ts")
+  inspect: () => import("../src/commands/inspect.ts"),
+  validate: () => import("../src/commands/validate.ts"),
+  diff: () => import("../src/commands/diff.ts"),
+  explain: () => import("../src/commands/explain.ts")
 }
 
 export interface Ended {

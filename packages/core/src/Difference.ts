@@ -271,15 +271,15 @@ const elementsOf = (index: Index): ReadonlyArray<Element> => {
   const platforms = new Map<string, Platform.Platform | undefined>(
     index.manifests.map(({ descriptor }) => [descriptor.digest, descriptor.platform])
   )
-  const platformOf = (digest: string): string => {
-    const platform = platforms.get(digest)
-    return platform === undefined ? "an image without a platform" : Platform.formatAll(platform)
-  }
+  const format = (platform: Platform.Platform | undefined): string =>
+    platform === undefined ? "an image without a platform" : Platform.formatAll(platform)
   const seen = new Map<string, number>()
   return index.manifests.map((tree, position) => {
     const type = annotationOf(tree, Annotations.referenceType)
     const subject = type === undefined ? undefined : annotationOf(tree, Annotations.referenceDigest)
-    const name = type === undefined ? platformOf(tree.descriptor.digest) : `${type} of ${platformOf(subject ?? "")}`
+    const name = type === undefined
+      ? format(tree.descriptor.platform)
+      : `${type} of ${format(platforms.get(subject ?? ""))}`
     const count = (seen.get(name) ?? 0) + 1
     seen.set(name, count)
     return {

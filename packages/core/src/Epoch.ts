@@ -58,6 +58,11 @@ export const parse = (
  * image itself came with, then what everything came with. The first that is there decides, also when it is empty, which
  * is to have none.
  *
+ * **Details**
+ *
+ * Effect's provider for the environment takes an empty variable for one that is not there, unless it is made with
+ * `preserveEmptyStrings`.
+ *
  * @category running
  * @since 0.1.0
  */

@@ -188,18 +188,17 @@ describe("every repair", () => {
     items: Schema.Array(Schema.Struct({ time, empty: Schema.Boolean })),
     layers: Schema.Array(Schema.Struct({ time }))
   }
-  const stamp = (seconds: number | undefined) =>
-    seconds === undefined ? undefined : { seconds, nanoseconds: 0, offset: "Z" as const }
+  const created = (seconds: number) => ({ seconds, nanoseconds: 0, offset: "Z" as const })
 
   it.prop("gives each layer an item, and leaves the order and all else alone", arbitrary, ({ items, layers }) => {
     const history = frozen(items.map(({ empty, time }, index): History.History => ({
       created_by: `item ${index}`,
-      ...(time === undefined ? {} : { created: stamp(time) }),
+      ...(time === undefined ? {} : { created: created(time) }),
       ...(empty ? { empty_layer: true } : {})
     })))
     const metadata = frozen(layers.map(({ time }, index): RefMetadata.RefMetadata => ({
       description: `layer ${index}`,
-      ...(time === undefined ? {} : { createdAt: stamp(time) })
+      ...(time === undefined ? {} : { createdAt: created(time) })
     })))
     for (const policy of ["buildkit", "align", "pad"] as const) {
       const input = { policy, layers: layers.length, metadata }
@@ -228,12 +227,12 @@ describe("every repair", () => {
 
   it.prop("as BuildKit does is what normalize does anyway", arbitrary, ({ items, layers }) => {
     const history = items.map(({ empty, time }): History.History => ({
-      ...(time === undefined ? {} : { created: stamp(time) }),
+      ...(time === undefined ? {} : { created: created(time) }),
       ...(empty ? { empty_layer: true } : {})
     }))
     const metadata = layers.map(({ time }): RefMetadata.RefMetadata => ({
       description: "step",
-      ...(time === undefined ? {} : { createdAt: stamp(time) })
+      ...(time === undefined ? {} : { createdAt: created(time) })
     }))
     const rules = { missingTimes: "all", addedTimes: "own" } as const
     const normalize = (history: History.Items) =>
@@ -256,7 +255,7 @@ describe("every repair", () => {
         }))
         const start = performance.now()
         const { changes } = Result.getOrThrow(HistoryRepair.run({ policy, history, layers, metadata }))
-        assert.isBelow(performance.now() - start, 2_000, "a loop in a loop over them takes far longer")
+        assert.isBelow(performance.now() - start, 4_000, "a loop in a loop over them takes far longer")
         assert.lengthOf(changes, layers / 2)
       }
     }

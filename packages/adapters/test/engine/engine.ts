@@ -9,12 +9,13 @@ import * as Timestamp from "@effect-oci/schema/Timestamp"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Result from "effect/Result"
+import type * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import { execFile, spawn } from "node:child_process"
 import { createHash } from "node:crypto"
-import { existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { copyFileSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { request } from "node:http"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -23,13 +24,11 @@ import { text } from "node:stream/consumers"
 import { promisify } from "node:util"
 import * as Bolt from "./bolt.ts"
 
-export class EngineUnavailable
-  extends Schema.TaggedError<EngineUnavailable>("EngineUnavailable")("EngineUnavailable", {
-    directory: Schema.String,
-    reason: Schema.String,
-    log: Schema.String
-  })
-{
+export class EngineUnavailable extends Schema.TaggedError<EngineUnavailable>("EngineUnavailable")("EngineUnavailable", {
+  directory: Schema.String,
+  reason: Schema.String,
+  log: Schema.String
+}) {
   override get message(): string {
     return `no Docker engine 20.10 starts from ${this.directory}: ${this.reason}\n${this.log}`
   }
@@ -66,8 +65,8 @@ export interface Running {
   readonly version: string
   /** The directory that holds all of it, its log included. */
   readonly root: string
-  /** A static busybox. */
-  readonly busybox: Uint8Array
+  /** A static busybox; builds have it in their context too. */
+  readonly busybox: string
   /** Loads an archive as `docker save` writes it. */
   readonly load: (archive: Uint8Array) => Effect.Effect<void, CommandFailed>
   /** Builds an image without a network, and gives its ID. */
@@ -125,20 +124,22 @@ const chainIds = (diffIds: ReadonlyArray<Digest.Digest>): ReadonlyArray<string> 
   return chain
 }
 
-export const isMountedBelow = (directory: string): boolean =>
-  existsSync("/proc/self/mountinfo") && readFileSync("/proc/self/mountinfo", "utf8").includes(` ${directory}/`)
-
+/** A directory that is removed with its scope; not if anything is mounted below it, which is a defect. */
 const temporary = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "effect-oci-engine-"))),
   (root) =>
     Effect.sync(() => {
-      if (isMountedBelow(root)) throw new Error(`the engine left something mounted below ${root}`)
+      if (readFileSync("/proc/self/mountinfo", "utf8").includes(` ${root}/`)) {
+        throw new Error(`the engine left something mounted below ${root}`)
+      }
       rmSync(root, { recursive: true })
     })
 )
 
 /** Starts the engine that is in a directory; the scope stops it, and removes all that it wrote. */
-export const start = Effect.fnUntraced(function*(directory: string) {
+export const start = Effect.fnUntraced(function*(
+  directory: string
+): Effect.fn.Return<Running, EngineUnavailable, Scope.Scope> {
   const bin = join(directory, "usr/bin")
   const sbin = join(directory, "usr/sbin")
   const PATH = [sbin, bin, process.env["PATH"], "/usr/sbin", "/usr/bin", "/sbin", "/bin"].join(":")
@@ -161,7 +162,12 @@ export const start = Effect.fnUntraced(function*(directory: string) {
     Effect.sync(() => {
       const log = openSync(at("log"), "w")
       const flags = ["--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver=vfs"]
-      const places = { "--data-root": "data", "--exec-root": "exec", "--pidfile": "pid", "--config-file": "daemon.json" }
+      const places = {
+        "--data-root": "data",
+        "--exec-root": "exec",
+        "--pidfile": "pid",
+        "--config-file": "daemon.json"
+      }
       const child = spawn(
         join(sbin, "dockerd"),
         [...flags, ...Object.entries(places).map(([flag, name]) => `${flag}=${at(name)}`), `--host=unix://${socket}`],
@@ -192,6 +198,7 @@ export const start = Effect.fnUntraced(function*(directory: string) {
     Effect.raceFirst(Effect.flatMap(engine.ended, (reason) => Effect.fail(unavailable(reason))))
   )
 
+  const busybox = join(directory, "bin/busybox")
   const docker = (...args: ReadonlyArray<string>) =>
     run(join(bin, "docker"), args, {
       PATH,
@@ -201,10 +208,10 @@ export const start = Effect.fnUntraced(function*(directory: string) {
       DOCKER_BUILDKIT: "1"
     })
 
-  return Engine.of(Result.succeed({
+  return {
     version,
     root,
-    busybox: readFileSync(join(directory, "bin/busybox")),
+    busybox,
     docker,
     load: (archive) =>
       Effect.suspend(() => {
@@ -214,6 +221,7 @@ export const start = Effect.fnUntraced(function*(directory: string) {
     build: ({ args = [], dockerfile, files = {} }) =>
       Effect.suspend(() => {
         const context = mkdtempSync(at("context-"))
+        copyFileSync(busybox, join(context, "busybox"))
         for (const [name, content] of Object.entries({ ...files, Dockerfile: dockerfile })) {
           writeFileSync(join(context, name), content, { mode: 0o755 })
         }
@@ -222,7 +230,7 @@ export const start = Effect.fnUntraced(function*(directory: string) {
     config: (id) =>
       Effect.sync(() => readFileSync(at(`data/image/vfs/imagedb/content/sha256/${id.slice("sha256:".length)}`))),
     records: (diffIds) => Effect.orDie(recordsOf(socket, at("data/buildkit/snapshots.db"), chainIds(diffIds)))
-  }))
+  }
 })
 
 /**
@@ -256,5 +264,4 @@ const recordsOf = Effect.fnUntraced(function*(socket: string, snapshots: string,
 })
 
 /** An engine, if one starts. */
-export const layer = (directory: string): Layer.Layer<Engine> =>
-  Layer.effect(Engine, Effect.catch(start(directory), (error) => Effect.succeed(Result.fail(error))))
+export const layer = (directory: string): Layer.Layer<Engine> => Layer.effect(Engine, Effect.result(start(directory)))

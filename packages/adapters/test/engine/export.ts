@@ -9,8 +9,8 @@ import * as History from "@effect-oci/schema/History"
 import * as ImageConfig from "@effect-oci/schema/ImageConfig"
 import * as Json from "@effect-oci/schema/Json"
 import * as Timestamp from "@effect-oci/schema/Timestamp"
-import * as Base64 from "effect/encoding/Base64"
 import * as Effect from "effect/Effect"
+import * as Base64 from "effect/encoding/Base64"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type { CacheRecord } from "./engine.ts"
@@ -35,14 +35,17 @@ const owned = new Set(["created", "history", "moby.buildkit.cache.v0", "rootfs"]
 export const undo = (exported: Uint8Array, base: Uint8Array | undefined): Result.Result<Input, unknown> =>
   Result.gen(function*() {
     const document = yield* ExportConfig.read(exported)
-    const { diffIds, inlineCache } = yield* Result.flatMap(ImageConfig.decode(document), ({ rootfs }) =>
-      Result.gen(function*() {
-        const records = Json.member(document, "moby.buildkit.cache.v0")
-        return {
-          diffIds: yield* Result.all((rootfs?.diff_ids ?? []).map(Digest.parse)),
-          inlineCache: records === undefined ? undefined : yield* Base64.decode(JSON.parse(records))
-        }
-      }))
+    const { diffIds, inlineCache } = yield* Result.flatMap(
+      ImageConfig.decode(document),
+      ({ rootfs }) =>
+        Result.gen(function*() {
+          const records = Json.member(document, "moby.buildkit.cache.v0")
+          return {
+            diffIds: yield* Result.all((rootfs?.diff_ids ?? []).map(Digest.parse)),
+            inlineCache: records === undefined ? undefined : yield* Base64.decode(JSON.parse(records))
+          }
+        })
+    )
     const ofBase = base === undefined ? null : yield* ExportConfig.parseHistory(base)
     const history = yield* ExportConfig.parseHistory(document)
     const added = (history ?? [])
