@@ -1,4 +1,4 @@
-import { assert, describe, it } from "@effect/vitest"
+import { afterAll, assert, describe, it } from "@effect/vitest"
 import { execFileSync, spawnSync } from "node:child_process"
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -118,6 +118,7 @@ const expected: Readonly<Record<string, ReadonlyArray<string>>> = {
 
 describe.runIf(hasTools)("validate, of what others make", () => {
   const directory = hasTools ? mkdtempSync(join(tmpdir(), "effect-oci-judge-")) : ""
+  afterAll(() => rmSync(directory, { recursive: true }))
   const python = (...args: ReadonlyArray<string>) => execFileSync("python3", args, { encoding: "utf8" })
   const make = (name: string, ...args: ReadonlyArray<string>): string => {
     const path = join(directory, name)
@@ -147,6 +148,5 @@ describe.runIf(hasTools)("validate, of what others make", () => {
       assert.strictEqual(code, 0, name)
       assert.deepStrictEqual(issuesOf(stdout).filter((issue) => !issue.startsWith("notice")), [], name)
     }
-    rmSync(directory, { recursive: true })
   })
 })

@@ -125,6 +125,7 @@ export const presets: ReadonlyArray<Compatibility> = [moby2019, moby2010, buildk
 /**
  * The preset that is meant where none is named.
  *
+ * @alias buildkit2026
  * @category presets
  * @since 0.1.0
  */

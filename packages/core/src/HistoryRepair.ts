@@ -158,7 +158,7 @@ const place = (
       _tag: "ItemAdded",
       index: out.length,
       layer,
-      reason: "the layer had no history item"
+      reason: `layer ${layer} had no history item`
     })
     out.push(itemOf(known))
   }

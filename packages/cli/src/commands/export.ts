@@ -119,8 +119,11 @@ const loadImage = Effect.fnUntraced(function*(
 
 const tell = Effect.fnUntraced(function*(exported: ExportImage.Exported) {
   for (const change of exported.changes) {
+    const item = `history item ${change.index + 1}`
     yield* Effect.log(
-      `history item ${change.index + 1} ${change._tag === "ItemAdded" ? "added" : "lost its layer"}: ${change.reason}`
+      change._tag === "ItemAdded"
+        ? `${item} added for layer ${change.layer + 1}`
+        : `${item} lost its layer: ${change.reason}`
     )
   }
   if (exported.differingRules.length > 0) {
