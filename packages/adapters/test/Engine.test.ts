@@ -25,6 +25,7 @@ import {
   Engine,
   type EngineUnavailable,
   layer as engineIn,
+  mounts,
   type Running,
   start
 } from "./engine/engine.ts"
@@ -91,11 +92,14 @@ const cached: Build = {
   files: { a: "a" }
 }
 
-interface Case extends Build {
-  readonly name: string
+interface Image extends Build {
   readonly base?: Base
   /** What happens before the build. */
   readonly before?: (engine: Running) => Effect.Effect<unknown, unknown>
+}
+
+interface Case extends Image {
+  readonly name: string
   /** The engine's fault shows: it adds several items, and gives all of them the last one's time. */
   readonly isFaulty?: true
 }
@@ -293,7 +297,7 @@ ENV done=1
 ]
 
 /** Builds an image, and takes the engine's export of it back. */
-const buildAndUndo = Effect.fnUntraced(function*(engine: Running, { base, before, ...build }: Case) {
+const buildAndUndo = Effect.fnUntraced(function*(engine: Running, { base, before, ...build }: Image) {
   const baseConfig = base === undefined ? undefined : yield* base(engine)
   if (before !== undefined) yield* before(engine)
   const id = yield* engine.build(build)
@@ -309,7 +313,7 @@ const isRunning = (pid: number) => existsSync(`/proc/${pid}`)
 let agreed = 0
 let version = ""
 
-describe.runIf(directory !== undefined)("Docker engine", () => {
+describe.runIf(directory !== undefined)("Docker engine", { timeout: 60_000 }, () => {
   afterAll(() => {
     if (agreed > 0) process.stdout.write(`${agreed} of ${cases.length} images agree with ${version}, byte for byte\n`)
   })
@@ -326,7 +330,7 @@ describe.runIf(directory !== undefined)("Docker engine", () => {
         assert.strictEqual(toText(own) !== toText(config), each.isFaulty ?? false)
         version = engine.version
         agreed++
-      }), 60_000)
+      }))
 
     it.effect(
       "gives added items the last one's time, where we give each its own, and nothing else differs",
@@ -346,16 +350,15 @@ describe.runIf(directory !== undefined)("Docker engine", () => {
           assert.deepStrictEqual(history.slice(3).map(({ created }) => created), [times[3], times[3], times[3]])
 
           const own = yield* redo(input, records, Compatibility.moby2010)
-          const withOwnTimes = history.map((item, index) => ({
-            ...item,
-            created: index < 3 ? times[0] : times[index - 2]
-          }))
+          const withOwnTimes = history.map((item, index) => {
+            const record = records[Math.max(0, index - 2)]
+            return record === undefined ? item : { ...item, created: record.CreatedAt }
+          })
           assert.strictEqual(
             toText(own),
             toText(config).replace(History.stringify(history), () => History.stringify(withOwnTimes))
           )
-        }),
-      60_000
+        })
     )
 
     // Debian's engine is built with Go 1.19; Go writes these two as we do since 1.22.
@@ -365,14 +368,12 @@ describe.runIf(directory !== undefined)("Docker engine", () => {
         Effect.gen(function*() {
           const engine = yield* engineFor(context)
           const { config, input, records } = yield* buildAndUndo(engine, {
-            name: "",
-            dockerfile: "FROM scratch\nLABEL a=x\by\fz\n"
+            dockerfile: "FROM scratch\nLABEL a=\"x\by\fz\"\n"
           })
           const ours = toText(yield* redo(input, records, shared))
           assert.include(ours, `"created_by":"LABEL a=x\\by\\fz"`)
           assert.strictEqual(toText(config), ours.replaceAll("\\b", "\\u0008").replaceAll("\\f", "\\u000c"))
-        }),
-      60_000
+        })
     )
   })
 
@@ -388,9 +389,8 @@ describe.runIf(directory !== undefined)("Docker engine", () => {
         }))
         assert.deepStrictEqual(pids.filter(isRunning), [])
         assert.isFalse(existsSync(root))
-        assert.notInclude(readFileSync("/proc/self/mountinfo", "utf8"), root)
-      }),
-    60_000
+        assert.notInclude(mounts(), root)
+      })
   )
 })
 

@@ -8,7 +8,7 @@
  */
 import * as Annotations from "@effect-oci/schema/Annotations"
 import type * as Descriptor from "@effect-oci/schema/Descriptor"
-import * as Digest from "@effect-oci/schema/Digest"
+import type * as Digest from "@effect-oci/schema/Digest"
 import * as ImageManifest from "@effect-oci/schema/ImageManifest"
 import * as InTotoStatement from "@effect-oci/schema/InTotoStatement"
 import * as Json from "@effect-oci/schema/Json"

@@ -121,41 +121,56 @@ const notesOf = (time: Timestamp.Timestamp | undefined): ReadonlyArray<string> =
 const isAt = (time: Timestamp.Timestamp) => (item: History.History | undefined): boolean =>
   item?.created !== undefined && Timestamp.byInstant(item.created, time) === 0
 
-/** The epoch that an image was clamped to, where it looks so. */
-const epochOf = (history: ReadonlyArray<History.History>): Timestamp.Timestamp | undefined => {
-  const latest = history.reduce<Timestamp.Timestamp | undefined>(
-    (latest, { created }) =>
-      created !== undefined && (latest === undefined || Timestamp.byInstant(created, latest) > 0) ? created : latest,
-    undefined
-  )
-  return latest !== undefined && latest.nanoseconds === 0 && Timestamp.byInstant(latest, Timestamp.zero) !== 0 &&
-      history.filter(isAt(latest)).length > 1
-    ? latest
-    : undefined
+/** What the times of a history are measured against. */
+interface Context {
+  readonly history: ReadonlyArray<History.History>
+  /** The epoch that the image was clamped to, where it looks so, and of how many items it is the time. */
+  readonly epoch: { readonly time: Timestamp.Timestamp; readonly items: number } | undefined
+  /** For each item the next one of a layer; -1 where there is none. */
+  readonly nextLayers: ReadonlyArray<number>
 }
+
+const isLater = (time: Timestamp.Timestamp, than: Timestamp.Timestamp | undefined): boolean =>
+  than === undefined || Timestamp.byInstant(time, than) > 0
+
+const epochOf = (history: ReadonlyArray<History.History>): Context["epoch"] => {
+  let time: Timestamp.Timestamp | undefined
+  for (const { created } of history) if (created !== undefined && isLater(created, time)) time = created
+  if (time === undefined || time.nanoseconds !== 0 || !isLater(time, Timestamp.zero)) return undefined
+  const items = history.filter(isAt(time)).length
+  return items > 1 ? { time, items } : undefined
+}
+
+const nextLayersOf = (history: ReadonlyArray<History.History>): ReadonlyArray<number> => {
+  let next = -1
+  return history.map((_, index) => index).toReversed().map((index) => {
+    const found = next
+    if (LayerHistory.isOfLayer(history[index] ?? {})) next = index
+    return found
+  }).toReversed()
+}
+
+const contextOf = (history: ReadonlyArray<History.History>): Context => ({
+  history,
+  epoch: epochOf(history),
+  nextLayers: nextLayersOf(history)
+})
 
 /** The item whose very time a step without a layer has. */
-const sourceOf = (history: ReadonlyArray<History.History>, index: number): number | undefined => {
-  const item = history[index]
-  const created = item?.created
-  if (created === undefined || created.nanoseconds === 0 || LayerHistory.isOfLayer(item ?? {})) return undefined
-  const next = history.findIndex((other, at) => at > index && LayerHistory.isOfLayer(other))
-  return [next, index - 1].find((at) => at >= 0 && isAt(created)(history[at]))
-}
+const sourceOf = ({ history, nextLayers }: Context, item: History.History, index: number): number | undefined =>
+  item.created === undefined || item.created.nanoseconds === 0 || LayerHistory.isOfLayer(item)
+    ? undefined
+    : [nextLayers[index] ?? -1, index - 1].find((at) => item.created !== undefined && isAt(item.created)(history[at]))
 
-const explainTime = (
-  history: ReadonlyArray<History.History>,
-  index: number,
-  epoch: Timestamp.Timestamp | undefined
-): Pick<Entry, "origin" | "notes"> => {
-  const item = history[index] ?? {}
+const explainTime = (context: Context, item: History.History, index: number): Pick<Entry, "origin" | "notes"> => {
   const { created } = item
   if (created === undefined) return { origin: "none", notes: [] }
   const notes = notesOf(created)
   if (Timestamp.byInstant(created, Timestamp.zero) === 0) return { origin: "zero", notes }
   if (notes.length > 0) return { origin: "epoch", notes }
-  if (epoch !== undefined && isAt(epoch)(item)) {
-    const others = history.filter(isAt(epoch)).length - 1
+  const { epoch } = context
+  if (epoch !== undefined && isAt(epoch.time)(item)) {
+    const others = epoch.items - 1
     const note = `${others === 1 ? "One other item has" : `${others} other items have`} this time, the latest of the ` +
       "image: it is an epoch, such as SOURCE_DATE_EPOCH, that later times were clamped to."
     return { origin: "epoch", notes: [note] }
@@ -164,7 +179,7 @@ const explainTime = (
     const note = "An exporter added this item, because the config had none for the layer; the time is the layer's."
     return { origin: "exporter", notes: [note] }
   }
-  const source = sourceOf(history, index)
+  const source = sourceOf(context, item, index)
   if (source !== undefined) {
     const note = `It has the very time of item ${source}: an exporter filled it in, because the step had none.`
     return { origin: "filled-in", notes: [note] }
@@ -266,11 +281,11 @@ export const of = (image: Image, base?: ImageTree): Explanation => {
     return diffId === undefined ? { index, descriptor } : { index, descriptor, diffId }
   })
   const history = image.config?.value.history ?? []
-  const epoch = epochOf(history)
+  const context = contextOf(history)
   let next = 0
   const entries = history.map((item, index): Entry => {
     const layer = LayerHistory.isOfLayer(item) ? layers[next++] : undefined
-    const time = explainTime(history, index, epoch)
+    const time = explainTime(context, item, index)
     return layer === undefined
       ? {
         index,

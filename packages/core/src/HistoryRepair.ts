@@ -121,10 +121,10 @@ const assign = (
     const instant = instants[index] ?? ""
     const spare = surplus.get(instant) ?? 0
     surplus.set(instant, spare - 1)
-    const same = spare > 0 ? undefined : byTime.get(instant)
+    const same = spare > 0 ? [] : byTime.get(instant) ?? []
     const top = isEnough ? layer - (item - index) : layer - 1
-    while (same !== undefined && (same.at(-1) ?? -1) > top) same.pop()
-    const own = same?.at(-1)
+    while ((same.at(-1) ?? -1) > top) same.pop()
+    const own = same.at(-1)
     if (own === undefined || (isEnough && own < index)) continue
     fill(index, item, own, layer)
     out[index] = own
@@ -165,7 +165,8 @@ const place = (
 
   /** Layers that are missing below a layer, or below the top, while the item is not older than they are. */
   const addBefore = (layer: number, item: History.History | undefined): void => {
-    while (next < layer && (item === undefined || !isOlder(item, metadata[next]?.createdAt))) add(next++)
+    const isBefore = (time: Timestamp.Timestamp | undefined) => item === undefined || !isOlder(item, time)
+    while (next < layer && isBefore(metadata[next]?.createdAt)) add(next++)
   }
 
   // The layer of the next item that has one, for each item: what is missing below it belongs before it.

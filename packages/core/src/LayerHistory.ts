@@ -103,9 +103,9 @@ const added = (
   metadata: ReadonlyArray<RefMetadata>,
   rules: Pick<Compatibility, "addedTimes">
 ): ReadonlyArray<History.History> => {
-  const last = metadata.at(-1)?.createdAt
-  return metadata.map(ofMetadata).map((item) =>
-    rules.addedTimes === "shared" && last !== undefined ? { ...item, created: last } : item
+  const shared = rules.addedTimes === "shared" ? metadata.at(-1)?.createdAt : undefined
+  return metadata.map((one) =>
+    ofMetadata(shared === undefined ? one : { description: one.description, createdAt: shared })
   )
 }
 

@@ -71,7 +71,7 @@ describe("resolve", () => {
     ["an empty one that was asked for is none", { ...all, explicit: "" }, environment, "none"],
     ["an empty environment is none", { platform: "3", build: "4" }, { SOURCE_DATE_EPOCH: "" }, "none"],
     ["an empty platform's is none", { platform: "", build: "4" }, {}, "none"]
-  ])("%s", ([_, candidates, environment, expected]) =>
+  ])("%s", ([, candidates, environment, expected]) =>
     Effect.gen(function*() {
       assert.strictEqual(shown(yield* resolve(candidates, environment)), expected)
     }))

@@ -27,10 +27,10 @@ const words = (text: string) => text === "" ? [] : text.split(" ")
 
 /** The metadata of layers in short: `b1@1 b2` are two layers, the second without a time. */
 const refs = (text: string): ReadonlyArray<RefMetadata.RefMetadata> =>
-  words(text).map(item).map(({ created, created_by = "" }) => ({
-    description: created_by,
-    ...(created === undefined ? {} : { createdAt: created })
-  }))
+  words(text).map((word) => {
+    const { created, created_by: description = "" } = item(word)
+    return created === undefined ? { description } : { description, createdAt: created }
+  })
 
 const run = (policy: HistoryRepair.Policy, history: string, layers: string) => {
   const metadata = refs(layers)
@@ -246,13 +246,9 @@ describe("every repair", () => {
     (policy) => {
       const layers = 100_000
       for (const second of [() => 0, (layer: number) => layer]) {
-        const metadata = Array.from({ length: layers }, (_, layer): RefMetadata.RefMetadata => ({
-          description: "step",
-          createdAt: { seconds: second(layer), nanoseconds: 0, offset: "Z" }
-        }))
-        const history = metadata.slice(0, layers / 2).map(({ createdAt }): History.History => ({
-          ...(createdAt === undefined ? {} : { created: createdAt })
-        }))
+        const at = (layer: number) => ({ seconds: second(layer), nanoseconds: 0, offset: "Z" as const })
+        const metadata = Array.from({ length: layers }, (_, layer) => ({ description: "step", createdAt: at(layer) }))
+        const history = Array.from({ length: layers / 2 }, (_, layer) => ({ created: at(layer) }))
         const start = performance.now()
         const { changes } = Result.getOrThrow(HistoryRepair.run({ policy, history, layers, metadata }))
         assert.isBelow(performance.now() - start, 4_000, "a loop in a loop over them takes far longer")

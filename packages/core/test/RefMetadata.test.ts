@@ -53,53 +53,6 @@ const range = (from: number, to: number) => Array.from({ length: to - from }, (_
 const collect = (top: CacheRef.Ref, layers: number, rules: Compatibility.Compatibility = buildkit2026) =>
   RefMetadata.collect(Option.some(top), layers, rules, now)
 
-describe("chain", () => {
-  it.effect("gives the refs base first, and holds them until the scope ends", () =>
-    Effect.gen(function*() {
-      const chain = chainOf(4)
-      yield* Effect.scoped(Effect.gen(function*() {
-        const refs = yield* CacheRef.chain(chain.top)
-        assert.deepStrictEqual(refs.map((ref) => ref.name), ["ref-0", "ref-1", "ref-2", "ref-3"])
-        assert.deepStrictEqual([chain.acquired(), chain.released()], [[0, 1, 2], []])
-      }))
-      assert.deepStrictEqual(chain.released(), [0, 1, 2])
-    }))
-
-  it.effect("stops at a limit, one ref beyond it", () =>
-    Effect.gen(function*() {
-      const chain = chainOf(9)
-      const refs = yield* Effect.scoped(CacheRef.chain(chain.top, 3))
-      assert.deepStrictEqual(refs.map((ref) => ref.name), ["ref-6", "ref-7", "ref-8"])
-      assert.deepStrictEqual([chain.acquired(), chain.released()], [[5, 6, 7], [5, 6, 7]])
-    }))
-
-  it.effect("finds a cycle, and names the refs on it", () =>
-    Effect.gen(function*() {
-      const cycleOf = (length: number, back: number): CacheRef.Ref =>
-        chainOf(length, (index) => index === 0 ? Effect.sync(() => Option.some(cycleOf(length, back))) : undefined).top
-      const error = yield* Effect.flip(Effect.scoped(CacheRef.chain(cycleOf(3, 2))))
-      assert.strictEqual(error.message, `the ref "ref-2" is its own ancestor: ref-2 -> ref-1 -> ref-0 -> ref-2`)
-      const itself: CacheRef.Ref = {
-        name: "me",
-        description: "",
-        parent: Effect.sync(() => Option.some(itself))
-      }
-      const own = yield* Effect.flip(Effect.scoped(CacheRef.chain(itself)))
-      assert.strictEqual(own.message, `the ref "me" is its own ancestor: me -> me`)
-    }))
-
-  it.effect("leaves out what stands above a cycle, and shortens a long one", () =>
-    Effect.gen(function*() {
-      const { top } = chainOf(20, (index) => index === 3 ? Effect.succeedSome(chainOf(16).top) : undefined)
-      const error = yield* Effect.flip(Effect.scoped(CacheRef.chain(top)))
-      assert.strictEqual(
-        error.message,
-        `the ref "ref-15" is its own ancestor: ref-15 -> ref-14 -> ref-13 -> ref-12 -> ref-11 -> … -> ref-5 -> ref-4 ` +
-          "-> ref-3 -> ref-15"
-      )
-    }))
-})
-
 describe("collect", () => {
   it.effect("takes the last refs of a chain that is longer, base first", () =>
     Effect.gen(function*() {

@@ -85,7 +85,7 @@ describe("the runner", () => {
   it("counts, names what failed, and tells the difference when it is asked to", () => {
     const directory = mkdtempSync(join(tmpdir(), "effect-oci-test-"))
     try {
-      const [vector] = read(fixture("seed2019")).filter((one) => one.op === "emptyImageConfig")
+      const vector = read(fixture("seed2019")).find((one) => one.op === "emptyImageConfig")
       const lines = [vector, { ...vector, id: "bad", note: "tampered", want: { outputBase64: "eA==" } }]
       const text = lines.map((line) => JSON.stringify(line)).join("\n") + "\n"
       const [plain, zipped] = [join(directory, "plain.jsonl"), join(directory, "zipped.jsonl.gz")]

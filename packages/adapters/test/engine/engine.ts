@@ -124,6 +124,10 @@ const chainIds = (diffIds: ReadonlyArray<Digest.Digest>): ReadonlyArray<string> 
   return chain
 }
 
+/** What is mounted, as Linux tells it. */
+export const mounts = (): string =>
+  existsSync("/proc/self/mountinfo") ? readFileSync("/proc/self/mountinfo", "utf8") : ""
+
 /** A directory that is removed with its scope; not if anything is mounted below it, which is a defect. */
 const temporary = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "effect-oci-engine-"))),
@@ -135,6 +139,12 @@ const temporary = Effect.acquireRelease(
       rmSync(root, { recursive: true })
     })
 )
+
+/** Stops an engine and removes its files when its standard input ends: when this process does, however that happens. */
+const watch = `read -r _
+kill "$1"
+while kill -0 "$1"; do sleep 0.1; done
+rm -r "$2"`
 
 /** Starts the engine that is in a directory; the scope stops it, and removes all that it wrote. */
 export const start = Effect.fnUntraced(function*(
@@ -177,10 +187,15 @@ export const start = Effect.fnUntraced(function*(
         child.once("error", (error) => resolve(error.message))
         child.once("exit", (code, signal) => resolve(`it exited with ${code ?? signal}`))
       })
-      return { child, ended: Effect.promise(() => ended) }
+      const watcher = spawn("/bin/sh", ["-c", watch, "sh", `${child.pid}`, root], {
+        stdio: ["pipe", "ignore", "ignore"],
+        detached: true
+      })
+      return { child, watcher, ended: Effect.promise(() => ended) }
     }),
-    ({ child, ended }) =>
+    ({ child, ended, watcher }) =>
       Effect.suspend(() => {
+        watcher.kill()
         child.kill("SIGTERM")
         return ended.pipe(
           Effect.timeout("20 seconds"),

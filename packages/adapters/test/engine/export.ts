@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Base64 from "effect/encoding/Base64"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
+import * as Struct from "effect/Struct"
 import type { CacheRecord } from "./engine.ts"
 
 /** What the exporter of the engine was given. */
@@ -51,7 +52,7 @@ export const undo = (exported: Uint8Array, base: Uint8Array | undefined): Result
     const added = (history ?? [])
       .slice(ofBase?.length)
       .filter(({ comment }) => comment !== LayerHistory.exporterComment)
-      .map(({ created: _, ...item }) => item)
+      .map(Struct.omit(["created"]))
     const members = [
       `"rootfs": {}`,
       `"history": ${History.stringify(ofBase === null && added.length === 0 ? null : [...ofBase ?? [], ...added])}`,

@@ -13,14 +13,18 @@ const last = (pointer: string): string => pointer.slice(pointer.lastIndexOf("/")
 
 const of = (image: string): string => image === "" ? "" : ` of ${image}`
 
+const joined = (texts: ReadonlyArray<string>): string =>
+  texts.length < 2 ? texts.join("") : `${texts.slice(0, -1).join(", ")} and ${texts.at(-1)}`
+
+/** Names a few, and counts the rest. */
+const few = (texts: ReadonlyArray<string>): string =>
+  joined(texts.length <= 6 ? texts : [...texts.slice(0, 5), `${texts.length - 5} more`])
+
 /** Names the elements that pointers end in, as in "layers 1 and 2". */
-const numbered = (singular: string, differences: ReadonlyArray<Difference>): string => {
-  const numbers = differences.slice(0, 5).map((difference) => last(difference.pointer) + of(difference.image))
-  const rest = differences.length - numbers.length
-  const all = rest === 0 ? numbers : [...numbers, `${rest} more`]
-  const list = all.length === 1 ? all.join("") : `${all.slice(0, -1).join(", ")} and ${all.at(-1)}`
-  return `${singular}${differences.length === 1 ? "" : "s"} ${list}`
-}
+const numbered = (singular: string, differences: ReadonlyArray<Difference>): string =>
+  `${singular}${differences.length === 1 ? "" : "s"} ${
+    few(differences.map(({ image, pointer }) => last(pointer) + of(image)))
+  }`
 
 /** Says how many members differ, and names the first. */
 const members = (what: string) => (differences: ReadonlyArray<Difference>): string => {
@@ -72,11 +76,11 @@ const causes: ReadonlyArray<Cause> = [
   },
   {
     isOne: isTag("ImageAdded"),
-    say: (all) => `the index also lists ${all.map(({ image }) => image).join(", ")}`
+    say: (all) => `the index also lists ${few(all.map(({ image }) => image))}`
   },
   {
     isOne: isTag("ImageRemoved"),
-    say: (all) => `the index does not list ${all.map(({ image }) => image).join(", ")} any more`
+    say: (all) => `the index does not list ${few(all.map(({ image }) => image))} any more`
   },
   { isOne: isMember("config"), say: members("the config") },
   { isOne: isTag("History"), say: items },
@@ -109,9 +113,6 @@ const ruleWords: Readonly<Record<Rule, string>> = {
   encoder: "the same version of the same encoder",
   "media-types": "the same media types"
 }
-
-const joined = (texts: ReadonlyArray<string>): string =>
-  texts.length < 2 ? texts.join("") : `${texts.slice(0, -1).join(", ")} and ${texts.at(-1)}`
 
 const ruleSubjects: Readonly<Record<Rule, string>> = {
   epoch: "the times",

@@ -220,7 +220,7 @@ export const operations: Readonly<Record<string, Operation>> = {
       const subjects = (input.subjects ?? []).map(({ digests, kind, name }) => ({
         kind,
         name: name ?? "",
-        ...(digests === null || digests === undefined ? {} : { digests })
+        digests: digests ?? []
       }))
       const predicate = fromBase64(input.contentBase64 ?? "")
       const statement = yield* Effect.fromResult(

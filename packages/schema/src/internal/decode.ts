@@ -7,7 +7,7 @@ import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as Json from "../Json.ts"
-import { locate, type Step } from "./locate.ts"
+import { locator, type Step } from "./locate.ts"
 
 /** A member that may be absent, and that `null` leaves absent, as in Go. */
 export const absent = <S extends Schema.Top>(schema: S) =>
@@ -77,40 +77,50 @@ const found = (raw: string): string => {
 const pointerOf = (path: ReadonlyArray<Step>): string =>
   path.map((step) => "/" + String(step).replaceAll("~", "~0").replaceAll("/", "~1")).join("")
 
+/** Makes problems of places in a document. */
+const problemsOf = (document: Json.Document) => {
+  const locate = locator(document.text)
+  return (path: ReadonlyArray<Step>, reason: Json.UnexpectedJson["reason"], expected: string): Json.UnexpectedJson => {
+    const { column, end, line, start } = locate(path)
+    return new Json.UnexpectedJson({
+      document: document.name,
+      reason,
+      pointer: pointerOf(path),
+      line,
+      column,
+      expected,
+      found: reason === "missing" ? "nothing" : found(document.text.slice(start, end))
+    })
+  }
+}
+
 /** Makes the problem of a place in a document. */
 export const problem = (
   document: Json.Document,
   path: ReadonlyArray<Step>,
   reason: Json.UnexpectedJson["reason"],
   expected: string
-): Json.UnexpectedJson => {
-  const [start, end] = locate(document.text, path)
-  return new Json.UnexpectedJson({
-    document: document.name,
-    reason,
-    pointer: pointerOf(path),
-    ...Json.position(document.text, start),
-    expected,
-    found: reason === "missing" ? "nothing" : found(document.text.slice(start, end))
-  })
+): Json.UnexpectedJson => problemsOf(document)(path, reason, expected)
+
+/** The reason stands before a colon in messages of our own hooks; a union's message is Effect's. */
+const readMessage = (message: string): readonly [reason: Json.UnexpectedJson["reason"], expected: string] => {
+  const [, reason, expected = ""] = /^(missing|type|value):([^]*)$/.exec(message) ?? []
+  if (reason === undefined) return ["type", describe(message)]
+  return [reason === "missing" || reason === "type" ? reason : expected === timeText ? "time" : "value", expected]
 }
 
-const toProblem = (document: Json.Document) =>
-(
-  issue: {
-    readonly message: string
-    readonly path?: ReadonlyArray<PropertyKey | { readonly key: PropertyKey }> | undefined
-  }
-): Json.UnexpectedJson => {
-  const path = (issue.path ?? []).map((step): Step => {
-    const key = typeof step === "object" ? step.key : step
-    return typeof key === "number" ? key : String(key)
+/** More problems than anybody reads are not told: a hostile document has one in every few bytes. */
+const maxProblems = 1000
+
+const problems = (document: Json.Document, error: Schema.SchemaError): ReadonlyArray<Json.UnexpectedJson> => {
+  const make = problemsOf(document)
+  return format(error.issue).issues.slice(0, maxProblems).map((issue) => {
+    const path = (issue.path ?? []).map((step): Step => {
+      const key = typeof step === "object" ? step.key : step
+      return typeof key === "number" ? key : String(key)
+    })
+    return make(path, ...readMessage(issue.message))
   })
-  const colon = issue.message.indexOf(":")
-  const kind = issue.message.slice(0, colon)
-  const expected = issue.message.slice(colon + 1)
-  const reason = kind === "missing" || kind === "type" ? kind : expected === timeText ? "time" : "value"
-  return problem(document, path, reason, expected)
 }
 
 /** What a time has to look like, in messages. */
@@ -138,9 +148,6 @@ export const valueOf = (document: Json.Document, without?: string): unknown => {
   return JSON.parse(text + document.text.slice(start))
 }
 
-const problems = (document: Json.Document, error: Schema.SchemaError): ReadonlyArray<Json.UnexpectedJson> =>
-  format(error.issue).issues.map(toProblem(document))
-
 /**
  * Makes a decoder of clean documents from the schema of their value, or of what is left of it without an outermost
  * member. Only the first problem is told.
@@ -164,13 +171,17 @@ export const reader = <S extends Schema.Decoder<unknown>>(options: Json.ParseOpt
     )
 }
 
+/** In a document that is larger than this, in UTF-16 units, only the first problem is looked for: all could be millions. */
+const maxChecked = 1024 * 1024
+
 /** Makes a strict check of bytes from the schema of their value. Every problem is told. */
 export const checker = <S extends Schema.Decoder<unknown>>(options: Json.ParseOptions, schema: S) => {
-  const decode = Schema.decodeUnknownResult(schema, { errors: "all" })
+  const decode = Schema.decodeUnknownResult(schema)
   return (bytes: Uint8Array): ReadonlyArray<Json.Problem> => {
     const document = Json.parse(bytes, options)
     if (Result.isFailure(document)) return [document.failure]
-    const value = decode(valueOf(document.success))
+    const errors = document.success.text.length <= maxChecked ? "all" : "first"
+    const value = decode(valueOf(document.success), { errors })
     return Result.isSuccess(value) ? [] : problems(document.success, value.failure)
   }
 }
