@@ -123,7 +123,7 @@ const program = Effect.gen(function*() {
       ["WHAT", "SIZE", "DIGEST"],
       ["manifest", Table.size(descriptor.size), descriptor.digest],
       ["config", Table.size(manifest.value.config.size), manifest.value.config.digest],
-      ...layers.map(({ descriptor }, index) => [`layer ${index + 1}`, Table.size(descriptor.size), descriptor.digest])
+      ...layers.map(({ descriptor }, index) => [`layer ${index}`, Table.size(descriptor.size), descriptor.digest])
     ], [1])
   )
   yield* section(
@@ -131,7 +131,7 @@ const program = Effect.gen(function*() {
     Table.format([
       ["LAYER", "CREATED", "CREATED BY"],
       ...history.map(({ item, layer }) => [
-        layer === undefined ? "" : String(layer + 1),
+        layer === undefined ? "" : String(layer),
         item.created === undefined ? "" : Timestamp.format(item.created),
         item.created_by ?? ""
       ])

@@ -23,7 +23,7 @@ const platform = ({ config, descriptor }: Image.Image): string => {
 const time = (timestamp: Timestamp.Timestamp | undefined): string =>
   timestamp === undefined ? "" : Timestamp.format(timestamp)
 
-const number = (index: number | undefined): string => index === undefined ? "" : String(index + 1)
+const number = (index: number | undefined): string => index === undefined ? "" : String(index)
 
 const describeImage = (name: string, image: Image.Image): string => {
   const { config, descriptor, history, layers, manifest } = image

@@ -70,8 +70,8 @@ describe("inspect", () => {
     assert.include(stdout, "platform    linux/arm64/v8\n")
     assert.include(stdout, "created     2026-01-01T00:00:00.5Z\n")
     assert.include(stdout, "layers      2, 14 B\n")
-    assert.match(stdout, /^ {4}1 +7 B  sha256:[0-9a-f]{64}  application\/vnd\.oci\.image\.layer\.v1\.tar\+gzip$/m)
-    assert.match(stdout, /^ {4}1  - +ADD a\n {4}-  - +ENV A=1\n {4}2  - +b$/m)
+    assert.match(stdout, /^ {4}0 +7 B  sha256:[0-9a-f]{64}  application\/vnd\.oci\.image\.layer\.v1\.tar\+gzip$/m)
+    assert.match(stdout, /^ {4}0  - +ADD a\n {4}-  - +ENV A=1\n {4}1  - +b$/m)
   })
 
   it("tells programs all of it, with documents as they were written", async () => {

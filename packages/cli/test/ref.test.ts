@@ -150,7 +150,7 @@ describe("ref show", () => {
     await add("app", "--parent", "deps", "--at", "/app")
     const { stdout } = await run(["ref", "show", "app"], env)
     assert.match(stdout, /^name         app\nparent       deps\n/)
-    assert.match(stdout, /^ +1  base .* ADD rootfs \/\n +2  deps .*\n +3  app /m)
+    assert.match(stdout, /^ +0  base .* ADD rootfs \/\n +1  deps .*\n +2  app /m)
     const ref = JSON.parse((await run(["ref", "show", "app", "--json"], env)).stdout)
     assert.strictEqual(ref.parent, "deps")
     assert.deepStrictEqual(ref.chain.map((each: { name: string }) => each.name), ["base", "deps", "app"])

@@ -820,21 +820,16 @@ describe("compareWith", () => {
 })
 
 describe("refs", () => {
-  /** A source of `base` and `app` whose upper layer begins and then hangs. */
-  const hanging = (started: Deferred.Deferred<void>) => {
-    const held = new Map<string, number>()
+  /** A source of `base`, and of `app`, whose layer reads as what is given: nothing verifies it. */
+  const sourceOf = (app: Stream.Stream<Uint8Array>) => {
+    const acquired: Array<string> = []
     const released: Array<string> = []
     const acquire = (name: string): ReturnType<CacheRef.CacheRef["Service"]["acquire"]> =>
       Effect.acquireRelease(
         Effect.sync((): CacheRef.Ref => {
-          held.set(name, (held.get(name) ?? 0) + 1)
+          acquired.push(name)
           const { descriptor, diffId } = layerOf(name)
-          const content = name === "base"
-            ? Stream.succeed(bytesOf(name))
-            : Stream.concat(
-              Stream.succeed(bytesOf("a")),
-              Stream.fromEffectDrain(Effect.andThen(Deferred.succeed(started, undefined), Effect.never))
-            )
+          const content = name === "app" ? app : Stream.succeed(bytesOf(name))
           return {
             name,
             description: "",
@@ -844,17 +839,32 @@ describe("refs", () => {
         }),
         () => Effect.sync(() => void released.push(name))
       )
-    return { source: { acquire, list: Effect.succeed(["app", "base"]) }, held, released }
+    return { source: { acquire, list: Effect.succeed(["app", "base"]) }, acquired, released }
   }
+
+  it.effect.each([["xyz", "DigestMismatch"], ["appendix", "SizeMismatch"]])(
+    "whose content %s is not what it should be are found out by the store",
+    ([content, tag]) => {
+      const { acquired, released, source } = sourceOf(Stream.succeed(bytesOf(content)))
+      return Effect.gen(function*() {
+        const { cause } = yield* Effect.flip(run().pipe(Effect.provideService(CacheRef.CacheRef, source)))
+        assert.strictEqual(cause._tag === "LayerFailed" ? cause.cause._tag : cause._tag, tag)
+        assert.deepStrictEqual([acquired, released.toSorted()], [["app", "base"], ["app", "base"]])
+      }).pipe(worldOf().provide)
+    }
+  )
 
   it.effect("are released once where an export is interrupted amid a layer, and no document is there", () => {
     const world = worldOf()
     return Effect.gen(function*() {
       const started = yield* Deferred.make<void>()
-      const { held, released, source } = hanging(started)
+      const { acquired, released, source } = sourceOf(Stream.concat(
+        Stream.succeed(bytesOf("a")),
+        Stream.fromEffectDrain(Effect.andThen(Deferred.succeed(started, undefined), Effect.never))
+      ))
       const fiber = yield* Effect.forkChild(run().pipe(Effect.provideService(CacheRef.CacheRef, source)))
       yield* Deferred.await(started)
-      assert.deepStrictEqual([[...held], released], [[["app", 1], ["base", 1]], []])
+      assert.deepStrictEqual([acquired, released], [["app", "base"], []])
       yield* Fiber.interrupt(fiber)
       assert.isTrue(Exit.hasInterrupts(yield* Fiber.await(fiber)))
       assert.deepStrictEqual(released.toSorted(), ["app", "base"])

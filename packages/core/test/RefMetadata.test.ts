@@ -86,13 +86,15 @@ describe("collect", () => {
           const milliseconds = performance.now() - start
           assert.lengthOf(metadata, length)
           assert.strictEqual(metadata[0]?.description, "step 0")
-          assert.deepStrictEqual(chain.released(), range(0, length - 1))
+          const released = chain.released()
+          assert.lengthOf(released, length - 1)
+          assert.isTrue(released.every((ref, index) => ref === index))
           return milliseconds
         })
-      yield* time(10_000)
       const small = yield* Effect.forEach([1, 2, 3], () => time(10_000))
       const large = yield* Effect.forEach([1, 2], () => time(100_000))
-      assert.isBelow(Math.min(...large) / Math.min(...small), 30, "ten times the refs take about ten times as long")
+      // A square is a hundred times as long
+      assert.isBelow(Math.min(...large) / Math.min(...small), 40, "ten times the refs take about ten times as long")
     }), 20_000)
 })
 

@@ -119,10 +119,10 @@ const loadImage = Effect.fnUntraced(function*(
 
 const tell = Effect.fnUntraced(function*(exported: ExportImage.Exported) {
   for (const change of exported.changes) {
-    const item = `history item ${change.index + 1}`
+    const item = `history item ${change.index}`
     yield* Effect.log(
       change._tag === "ItemAdded"
-        ? `${item} added for layer ${change.layer + 1}`
+        ? `${item} added for layer ${change.layer}`
         : `${item} lost its layer: ${change.reason}`
     )
   }

@@ -29,7 +29,7 @@ const run = Effect.fnUntraced(function*({ json, ref: name }: { readonly json: bo
     Table.format([
       ["LAYER", "REF", "CREATED", "SIZE", "DIGEST", "DESCRIPTION"],
       ...chain.map((ref, index) => [
-        String(index + 1),
+        String(index),
         ref.name,
         ref.created ?? "",
         ref.layer === undefined ? "" : Table.size(ref.layer.size),
