@@ -842,7 +842,7 @@ describe("refs", () => {
     return { source: { acquire, list: Effect.succeed(["app", "base"]) }, acquired, released }
   }
 
-  it.effect.each([["xyz", "DigestMismatch"], ["appendix", "SizeMismatch"]])(
+  it.effect.each([["xyz", "DigestMismatch"], ["appendix", "SizeMismatch"]] as const)(
     "whose content %s is not what it should be are found out by the store",
     ([content, tag]) => {
       const { acquired, released, source } = sourceOf(Stream.succeed(bytesOf(content)))

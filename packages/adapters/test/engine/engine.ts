@@ -15,7 +15,16 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { execFile, spawn } from "node:child_process"
 import { createHash } from "node:crypto"
-import { copyFileSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync
+} from "node:fs"
 import { request } from "node:http"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -133,9 +142,7 @@ const temporary = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "effect-oci-engine-"))),
   (root) =>
     Effect.sync(() => {
-      if (readFileSync("/proc/self/mountinfo", "utf8").includes(` ${root}/`)) {
-        throw new Error(`the engine left something mounted below ${root}`)
-      }
+      if (mounts().includes(root)) throw new Error(`the engine left something mounted below ${root}`)
       rmSync(root, { recursive: true })
     })
 )
@@ -183,6 +190,7 @@ export const start = Effect.fnUntraced(function*(
         [...flags, ...Object.entries(places).map(([flag, name]) => `${flag}=${at(name)}`), `--host=unix://${socket}`],
         { stdio: ["ignore", log, log], env: { PATH, HOME: root, TZ: at("zone") } }
       )
+      closeSync(log)
       const ended = new Promise<string>((resolve) => {
         child.once("error", (error) => resolve(error.message))
         child.once("exit", (code, signal) => resolve(`it exited with ${code ?? signal}`))
