@@ -11,7 +11,7 @@ const root = join(import.meta.dirname, "..")
 const allowed: ReadonlyArray<readonly [name: string, modules: RegExp]> = [
   ["schema", /^effect\//],
   ["core", /^(?:effect|@effect-oci\/schema)\//],
-  ["adapters", /^(?:effect|@effect-oci\/(?:schema|core)|@effect\/platform-node(?:-shared)?)\/|^node:/],
+  ["adapters", /^(?:effect|@effect-oci\/(?:schema|core)|@effect\/platform-node(?:-shared)?)\/|^node:|^packageurl-js$/],
   ["cli", /^(?:effect|@effect-oci\/(?:schema|core|adapters)|@effect\/platform-node(?:-shared)?)\/|^node:/]
 ]
 

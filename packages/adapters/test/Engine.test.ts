@@ -361,9 +361,9 @@ describe.runIf(directory !== undefined)("Docker engine", { timeout: 60_000 }, ()
         })
     )
 
-    // Debian's engine is built with Go 1.19; Go writes these two as we do since 1.22.
+    // Debian's engine is built with Go 1.19
     it.effect(
-      "escapes backspaces and form feeds in history as Go before 1.22 does, and nothing else differs",
+      "escapes backspaces and form feeds in history as Go before 1.22 does, and so do we",
       (context) =>
         Effect.gen(function*() {
           const engine = yield* engineFor(context)
@@ -371,8 +371,8 @@ describe.runIf(directory !== undefined)("Docker engine", { timeout: 60_000 }, ()
             dockerfile: "FROM scratch\nLABEL a=\"x\by\fz\"\n"
           })
           const ours = toText(yield* redo(input, records, shared))
-          assert.include(ours, `"created_by":"LABEL a=x\\by\\fz"`)
-          assert.strictEqual(toText(config), ours.replaceAll("\\b", "\\u0008").replaceAll("\\f", "\\u000c"))
+          assert.include(ours, `"created_by":"LABEL a=x\\u0008y\\u000cz"`)
+          assert.strictEqual(toText(config), ours)
         })
     )
   })

@@ -34,6 +34,8 @@ export interface Rules {
   readonly derivedCreated: "last" | "clamped"
   /** Whether the times of history items keep their offset. */
   readonly times: "as-given" | "utc"
+  /** How backspace and form feed are written in a history: `\\b` and `\\f`, as Go does since 1.22, or by their numbers. */
+  readonly controlEscapes: "short" | "numeric"
   /** Which of BuildKit's internal annotations of layers are left in manifests. */
   readonly internalAnnotations: "rewritten-timestamp" | "none"
 }
@@ -66,16 +68,23 @@ export const moby2019: Compatibility = {
   missingTimes: "of-layers",
   derivedCreated: "last",
   times: "as-given",
+  controlEscapes: "short",
   internalAnnotations: "rewritten-timestamp"
 }
 
 /**
- * The exporter of the Docker engine 20.10: the seed, and times for all history items.
+ * The exporter of the Docker engine 20.10, as Debian builds it: the seed, times for all history items, and the escapes of
+ * Go 1.19.
  *
  * @category presets
  * @since 0.1.0
  */
-export const moby2010: Compatibility = { ...moby2019, name: "moby-20.10", missingTimes: "all" }
+export const moby2010: Compatibility = {
+  ...moby2019,
+  name: "moby-20.10",
+  missingTimes: "all",
+  controlEscapes: "numeric"
+}
 
 /**
  * The exporter of BuildKit of August 2026, with its faults.
@@ -95,6 +104,7 @@ export const buildkit2026: Compatibility = {
   missingTimes: "all",
   derivedCreated: "last",
   times: "as-given",
+  controlEscapes: "short",
   internalAnnotations: "rewritten-timestamp"
 }
 
@@ -150,6 +160,7 @@ const ruleNames = [
   "missingTimes",
   "derivedCreated",
   "times",
+  "controlEscapes",
   "internalAnnotations"
 ] as const satisfies ReadonlyArray<keyof Rules>
 

@@ -200,7 +200,7 @@ export interface Patch {
   /** The digests of the layers' uncompressed tar archives, base first. */
   readonly diffIds: ReadonlyArray<Digest.Digest>
   readonly history: History.Items
-  readonly rules: Pick<Compatibility, "config" | "derivedCreated" | "times">
+  readonly rules: Pick<Compatibility, "config" | "derivedCreated" | "times" | "controlEscapes">
   /** No time that is written is later, save those of items that are the base image's own. */
   readonly epoch?: Timestamp.Timestamp
   /** The history of the base image, which an epoch leaves alone. */
@@ -240,6 +240,14 @@ const deriveCreated = (history: History.Items, patch: Patch): Timestamp.Timestam
       isLater(last, patch.epoch)
     ? patch.epoch
     : last
+}
+
+const encodeHistory = (history: History.Items, rules: Pick<Compatibility, "controlEscapes">): string => {
+  const text = History.stringify(history)
+  // An escape is two characters, so one that follows an escaped backslash is none
+  return rules.controlEscapes === "short"
+    ? text
+    : text.replace(/\\./g, (escape) => escape === "\\b" ? "\\u0008" : escape === "\\f" ? "\\u000c" : escape)
 }
 
 const checkConfig = (config: Json.Document): Result.Result<void, Json.UnexpectedJson | MissingPlatform> =>
@@ -299,7 +307,7 @@ export const patch = (config: Config, patch: Patch): Result.Result<Uint8Array<Ar
     const history = rules.times === "utc" ? inUtc(clamped) : clamped
     const diffIds = patch.diffIds.length === 0 ? null : patch.diffIds
     members.set("rootfs", Json.stringify({ type: "layers", diff_ids: diffIds }))
-    members.set("history", History.stringify(history))
+    members.set("history", encodeHistory(history, rules))
     const own = members.get("created")
     if (own === undefined) {
       const created = deriveCreated(history, patch)

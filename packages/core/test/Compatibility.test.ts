@@ -27,6 +27,7 @@ describe("presets", () => {
       ["missingTimes", "of-layers", "all", "all", "all"],
       ["derivedCreated", "last", "last", "last", "clamped"],
       ["times", "as-given", "as-given", "as-given", "utc"],
+      ["controlEscapes", "short", "numeric", "short", "short"],
       ["internalAnnotations", "rewritten-timestamp", "rewritten-timestamp", "rewritten-timestamp", "none"]
     ]
     const released = [1, 2, 3, 4].map((column) => Object.fromEntries(table.map((row) => [row[0], row[column]])))
@@ -47,7 +48,7 @@ describe("differences", () => {
 
   it("names the rules in which presets differ", () => {
     assert.deepStrictEqual(Compatibility.differences(moby2019, moby2019), [])
-    assert.deepStrictEqual(Compatibility.differences(moby2019, moby2010), ["missingTimes"])
+    assert.deepStrictEqual(Compatibility.differences(moby2019, moby2010), ["missingTimes", "controlEscapes"])
     assert.deepStrictEqual(
       Compatibility.differences(buildkit2026, effectOci1),
       ["unknownTime", "repair", "derivedCreated", "times", "internalAnnotations"]
@@ -205,6 +206,16 @@ const rules: { readonly [Name in keyof Compatibility.Rules]: Rule<Compatibility.
         Result.getOrThrow(patched(minimal, { history: [{ created: late }], rules }))
       )?.[1],
     expected: { "as-given": "2024-05-06T07:08:09+02:00", utc: "2024-05-06T05:08:09Z" }
+  },
+  controlEscapes: {
+    observe: (rules) => {
+      const history = [{ created_by: "a\bb\fc\\b\\\\f" }]
+      return /"created_by":"(.*?)"/.exec(Result.getOrThrow(patched(minimal, { history, rules })))?.[1]
+    },
+    expected: {
+      short: String.raw`a\bb\fc\\b\\\\f`,
+      numeric: String.raw`a\u0008b\u000cc\\b\\\\f`
+    }
   },
   internalAnnotations: {
     observe: (rules) =>

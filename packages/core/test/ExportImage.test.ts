@@ -729,6 +729,7 @@ describe("compareWith", () => {
     missingTimes: "of-layers",
     derivedCreated: "clamped",
     times: "utc",
+    controlEscapes: "numeric",
     internalAnnotations: "none"
   }
 
