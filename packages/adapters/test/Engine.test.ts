@@ -14,10 +14,12 @@ import { afterAll, assert, describe, it, layer, type TestContext } from "@effect
 import * as Effect from "effect/Effect"
 import * as Tar from "effect/encoding/Tar"
 import * as Result from "effect/Result"
+import { execFileSync } from "node:child_process"
 import { createHash } from "node:crypto"
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import process from "node:process"
+import { alarms } from "./alarms.ts"
 import * as Archive from "./engine/archive.ts"
 import {
   type Build,
@@ -30,6 +32,7 @@ import {
   start
 } from "./engine/engine.ts"
 import { redo, undo } from "./engine/export.ts"
+import { judge } from "./judges.ts"
 import { temporaryDirectory } from "./temporary.ts"
 
 const directory = process.env["EFFECT_OCI_ENGINE"]
@@ -360,6 +363,29 @@ describe.runIf(directory !== undefined)("Docker engine", { timeout: 60_000 }, ()
           )
         })
     )
+
+    it.effect.runIf(judge("skopeo"))("writes images that raise no alarm", (context) =>
+      Effect.gen(function*() {
+        const engine = yield* engineFor(context)
+        const root = temporaryDirectory()
+        // An image without a layer cannot be saved
+        const chosen = cases.filter((each) => each.before === undefined && each.dockerfile.includes("COPY")).slice(0, 6)
+        for (const [index, each] of chosen.entries()) {
+          const { id } = yield* buildAndUndo(engine, each)
+          yield* engine.docker("tag", id, `saved:${index}`)
+          const archive = join(root, `${index}.tar`)
+          yield* engine.docker("save", "--output", archive, `saved:${index}`)
+          const layout = join(root, String(index))
+          execFileSync("skopeo", [
+            "copy",
+            "-q",
+            "--insecure-policy",
+            `docker-archive:${archive}`,
+            `oci:${layout}:saved`
+          ])
+          assert.deepStrictEqual(yield* alarms(layout), [], each.name)
+        }
+      }))
 
     // Debian's engine is built with Go 1.19
     it.effect(

@@ -178,7 +178,7 @@ export interface Exported {
   /** The descriptors of the configs, in the order of the images. */
   readonly configs: ReadonlyArray<Descriptor.Descriptor>
   readonly warnings: ReadonlyArray<LayerHistory.UnaccountedLayers>
-  /** What the repair changed in the histories. */
+  /** What the repair changed in the histories; under `buildkit` nothing, whose additions the exporter's comment marks. */
   readonly changes: ReadonlyArray<HistoryRepair.Change>
   /** The rules to compare with that would have written something else. */
   readonly differingRules: ReadonlyArray<keyof Compatibility.Rules>
