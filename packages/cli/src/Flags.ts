@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import * as Compatibility from "@effect-oci/core/Compatibility"
 import * as RefDocument from "@effect-oci/schema/RefDocument"
 import * as Argument from "effect/cli/Argument"
 import * as CliError from "effect/cli/CliError"
@@ -58,3 +59,18 @@ export const refArgument = (name: string, description: string): Argument.Argumen
  */
 export const refFlag = (name: string): Flag.Flag<string> =>
   Flag.String(name).pipe(Flag.withMetavar("REF"), Flag.filter(RefDocument.isName, refName))
+
+/**
+ * `--compatibility`: the exporter that is meant.
+ *
+ * @category flags
+ * @since 0.1.0
+ */
+export const compatibility: Flag.Flag<Compatibility.Compatibility> = Flag.Literals(
+  "compatibility",
+  Compatibility.presets.map((preset) => preset.name)
+).pipe(
+  Flag.withDescription(`Which exporter is meant (default: ${Compatibility.standard.name})`),
+  Flag.withDefault(Compatibility.standard.name),
+  Flag.map((name) => Compatibility.find(name) ?? Compatibility.standard)
+)

@@ -59,7 +59,7 @@ interface Options {
   readonly annotation: ReadonlyArray<ExportAnnotations.ExportAnnotation>
   readonly name: ReadonlyArray<ImageReference.ImageReference>
   readonly epoch: Option.Option<string>
-  readonly compatibility: string
+  readonly compatibility: Compatibility.Compatibility
   readonly repair: Option.Option<HistoryRepair.Policy>
   readonly format: "oci" | "docker"
   readonly attestForm: "oci-artifact" | "docker"
@@ -139,9 +139,8 @@ const run = Effect.fnUntraced(function*(options: Options) {
   const { images: flags, isIndex } = yield* Effect.fromResult(chosen(options))
   const epoch = yield* Epoch.resolve(Option.isSome(options.epoch) ? { explicit: options.epoch.value } : {})
   const images = yield* Effect.forEach(flags, (image) => loadImage(image, options))
-  const rules = Compatibility.find(options.compatibility) ?? Compatibility.standard
   const settings: ExportImage.Settings = {
-    rules,
+    rules: options.compatibility,
     mediaTypes: options.format,
     attestationForm: options.attestForm,
     annotations: options.annotation,
@@ -260,10 +259,7 @@ export const command = Command.make(
       Flag.withDescription("Whose media types are written (default: oci)"),
       Flag.withDefault("oci")
     ),
-    compatibility: Flag.Literals("compatibility", Compatibility.presets.map((preset) => preset.name)).pipe(
-      Flag.withDescription(`Which exporter is meant (default: ${Compatibility.standard.name})`),
-      Flag.withDefault(Compatibility.standard.name)
-    ),
+    compatibility: Flags.compatibility,
     repair: Flag.Literals("repair", HistoryRepair.policies).pipe(
       Flag.withDescription("What to do with a history that does not fit the layers (default: what the exporter does)"),
       Flag.optional

@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import * as Compatibility from "@effect-oci/core/Compatibility"
+import type * as Compatibility from "@effect-oci/core/Compatibility"
 import * as ExportConfig from "@effect-oci/core/ExportConfig"
 import * as Digest from "@effect-oci/schema/Digest"
 import * as History from "@effect-oci/schema/History"
@@ -16,7 +16,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { parsing } from "../../Flags.ts"
+import * as Flags from "../../Flags.ts"
 import * as Input from "../../Input.ts"
 import * as Output from "../../Output.ts"
 
@@ -69,13 +69,14 @@ const run = Effect.fnUntraced(function*(input: {
   readonly config: string
   readonly diffIds: ReadonlyArray<Digest.Digest>
   readonly history: Option.Option<string>
+  readonly compatibility: Compatibility.Compatibility
 }) {
   const config = yield* Effect.fromResult(ExportConfig.read(yield* Input.read(input.config, "image config")))
   const history = Option.isNone(input.history)
     ? yield* Effect.fromResult(ExportConfig.parseHistory(config))
     : yield* Effect.fromResult(parseHistory(yield* Input.read(input.history.value, "history")))
   const diffIds = input.diffIds.length > 0 ? input.diffIds : yield* Effect.fromResult(ownDiffIds(config))
-  const patched = ExportConfig.patch(config, { diffIds, history, rules: Compatibility.standard })
+  const patched = ExportConfig.patch(config, { diffIds, history, rules: input.compatibility })
   yield* Output.write(yield* Effect.fromResult(patched))
 })
 
@@ -93,14 +94,15 @@ export const command = Command.make(
     diffIds: Flag.String("diff-id").pipe(
       Flag.withMetavar("DIGEST"),
       Flag.withDescription("A layer's diff ID; once for each layer, base first (default: the config's own)"),
-      Flag.mapEffect(parsing("--diff-id", Digest.parse)),
+      Flag.mapEffect(Flags.parsing("--diff-id", Digest.parse)),
       Flag.atLeast(0)
     ),
     history: Flag.String("history").pipe(
       Flag.withMetavar("FILE"),
       Flag.withDescription("A JSON array of history items; - is stdin (default: the config's own history)"),
       Flag.optional
-    )
+    ),
+    compatibility: Flags.compatibility
   },
   run
 ).pipe(
