@@ -9,7 +9,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Annotations from "./Annotations.ts"
 import * as Digest from "./Digest.ts"
-import { absent, checker, integer, reader, strings } from "./internal/decode.ts"
+import { absent, checker, decoder, integer, reader, strings } from "./internal/decode.ts"
 import * as Encode from "./internal/encode.ts"
 import * as Strict from "./internal/strict.ts"
 import * as Json from "./Json.ts"
@@ -61,16 +61,16 @@ const options = { document: "descriptor", names }
  */
 export const parse: (bytes: Uint8Array) => Result.Result<Json.Parsed<Descriptor>, Json.Problem> = reader(
   options,
-  Descriptor
+  decoder(Descriptor)
 )
 
 /**
- * Checks a descriptor as strictly as image-spec's own schema and Go code, and gives every problem.
+ * Checks a descriptor as strictly as image-spec's own schema and Go code, and gives every problem, up to a thousand.
  *
  * @category validation
  * @since 0.1.0
  */
-export const check: (bytes: Uint8Array) => ReadonlyArray<Json.Problem> = checker(options, Strict.Descriptor)
+export const check: (bytes: Uint8Array) => ReadonlyArray<Json.Problem> = checker(options, Strict.descriptor)
 
 /**
  * Puts a descriptor's members into the order in which Go writes them, empty ones left out.

@@ -7,8 +7,9 @@
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { absent, element, problem, timeText } from "./internal/decode.ts"
+import { absent, element, problem, valueOfMember } from "./internal/decode.ts"
 import * as Encode from "./internal/encode.ts"
+import { timeText } from "./internal/rule.ts"
 import * as Json from "./Json.ts"
 import * as Timestamp from "./Timestamp.ts"
 
@@ -86,12 +87,10 @@ const read = new WeakMap<Json.Document, Result.Result<Items, Json.UnexpectedJson
 
 const readFrom = (config: Json.Document): Result.Result<Items, Json.UnexpectedJson> => {
   const fail = (path: ReadonlyArray<string | number>, reason: "type" | "time", expected: string) =>
-    Result.fail(problem(config, path, reason, expected))
+    Result.fail(problem(config, { path, reason, expected }))
   if (config.kind === "null") return Result.succeed(null)
   if (config.kind !== "object") return fail([], "type", "an object")
-  const raw = Json.member(config, "history")
-  if (raw === undefined) return Result.succeed(null)
-  const list: unknown = JSON.parse(raw)
+  const list = valueOfMember(config, "history") ?? null
   if (list === null) return Result.succeed(null)
   if (!Array.isArray(list)) return fail(["history"], "type", "a list")
   const history: Array<History> = []

@@ -182,6 +182,36 @@ const options = { document: "image config", names }
 export const document = (bytes: Uint8Array): Result.Result<Json.Document, Json.InvalidJson | Json.LimitExceeded> =>
   Json.parse(bytes, options)
 
+type Decode<A> = (document: Json.Document) => Result.Result<A, Json.UnexpectedJson>
+
+/** The history is most of a config, and has a decoder of its own, which is several times faster than its schema. */
+const withHistory =
+  <A extends { readonly history?: ReadonlyArray<History.History> }>(decodeRest: Decode<A>): Decode<A> => (document) =>
+    Result.flatMap(
+      decodeRest(document),
+      (rest) => Result.map(History.fromConfig(document), (history) => history === null ? rest : { ...rest, history })
+    )
+
+/**
+ * Decodes a config that has been read, Docker's members included.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const decode: (document: Json.Document) => Result.Result<ImageConfig, Json.UnexpectedJson> = withHistory(
+  decoder(ImageConfig, "history")
+)
+
+/**
+ * Decodes what image-spec's Go structs know of a config that has been read.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const decodeOci: (document: Json.Document) => Result.Result<OciConfig, Json.UnexpectedJson> = withHistory(
+  decoder(OciConfig, "history")
+)
+
 /**
  * Reads a config. Members that it does not know stay in the document.
  *
@@ -201,31 +231,8 @@ export const document = (bytes: Uint8Array): Result.Result<Json.Document, Json.I
  */
 export const parse: (bytes: Uint8Array) => Result.Result<Json.Parsed<ImageConfig>, Json.Problem> = reader(
   options,
-  ImageConfig
+  decode
 )
-
-/**
- * Decodes a config that has been read, Docker's members included.
- *
- * @category decoding
- * @since 0.1.0
- */
-export const decode: (document: Json.Document) => Result.Result<ImageConfig, Json.UnexpectedJson> = decoder(ImageConfig)
-
-/**
- * Decodes what image-spec's Go structs know of a config that has been read.
- *
- * @category decoding
- * @since 0.1.0
- */
-export const decodeOci = (document: Json.Document): Result.Result<OciConfig, Json.UnexpectedJson> =>
-  Result.flatMap(
-    decodeRest(document),
-    (rest) => Result.map(History.fromConfig(document), (history) => history === null ? rest : { ...rest, history })
-  )
-
-/** The history is most of a config, and has a decoder of its own. */
-const decodeRest = decoder(OciConfig, "history")
 
 /**
  * Checks that a config that has been read is an object.
@@ -234,12 +241,14 @@ const decodeRest = decoder(OciConfig, "history")
  * @since 0.1.0
  */
 export const expectObject = (config: Json.Document): Result.Result<Json.Document, Json.UnexpectedJson> =>
-  config.kind === "object" ? Result.succeed(config) : Result.fail(problem(config, [], "type", "an object"))
+  config.kind === "object"
+    ? Result.succeed(config)
+    : Result.fail(problem(config, { path: [], reason: "type", expected: "an object" }))
 
 /**
- * Checks a config as strictly as image-spec's own schema and Go code, and gives every problem.
+ * Checks a config as strictly as image-spec's own schema and Go code, and gives every problem, up to a thousand.
  *
  * @category validation
  * @since 0.1.0
  */
-export const check: (bytes: Uint8Array) => ReadonlyArray<Json.Problem> = checker(options, Strict.ImageConfig)
+export const check: (bytes: Uint8Array) => ReadonlyArray<Json.Problem> = checker(options, Strict.imageConfig)

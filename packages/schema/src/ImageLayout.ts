@@ -7,7 +7,7 @@
  */
 import type * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { checker, reader } from "./internal/decode.ts"
+import { checker, decoder, reader } from "./internal/decode.ts"
 import * as Strict from "./internal/strict.ts"
 import * as Json from "./Json.ts"
 
@@ -43,16 +43,16 @@ const options = { document: "image layout", names: Json.names(["imageLayoutVersi
  */
 export const parse: (bytes: Uint8Array) => Result.Result<Json.Parsed<ImageLayout>, Json.Problem> = reader(
   options,
-  ImageLayout
+  decoder(ImageLayout)
 )
 
 /**
- * Checks the content of `oci-layout` as strictly as image-spec's own schema, and gives every problem.
+ * Checks the content of `oci-layout` as strictly as image-spec's own schema, and gives every problem, up to a thousand.
  *
  * @category validation
  * @since 0.1.0
  */
-export const check: (bytes: Uint8Array) => ReadonlyArray<Json.Problem> = checker(options, Strict.ImageLayout)
+export const check: (bytes: Uint8Array) => ReadonlyArray<Json.Problem> = checker(options, Strict.imageLayout)
 
 /**
  * Encodes the content of `oci-layout` for the version that is written.

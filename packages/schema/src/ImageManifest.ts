@@ -9,7 +9,7 @@ import type * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Annotations from "./Annotations.ts"
 import * as Descriptor from "./Descriptor.ts"
-import { absent, checker, integer, list, reader } from "./internal/decode.ts"
+import { absent, checker, decoder, integer, list, reader } from "./internal/decode.ts"
 import * as Encode from "./internal/encode.ts"
 import * as Strict from "./internal/strict.ts"
 import * as Json from "./Json.ts"
@@ -57,16 +57,16 @@ const options = { document: "image manifest", names }
  */
 export const parse: (bytes: Uint8Array) => Result.Result<Json.Parsed<ImageManifest>, Json.Problem> = reader(
   options,
-  ImageManifest
+  decoder(ImageManifest)
 )
 
 /**
- * Checks a manifest as strictly as image-spec's own schema and Go code, and gives every problem.
+ * Checks a manifest as strictly as image-spec's own schema and Go code, and gives every problem, up to a thousand.
  *
  * @category validation
  * @since 0.1.0
  */
-export const check: (bytes: Uint8Array) => ReadonlyArray<Json.Problem> = checker(options, Strict.ImageManifest)
+export const check: (bytes: Uint8Array) => ReadonlyArray<Json.Problem> = checker(options, Strict.imageManifest)
 
 /**
  * Encodes a manifest as BuildKit does: Go's order of members, indented by two spaces, `null` for no layers.

@@ -10,6 +10,7 @@
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import { unquoted } from "./internal/quote.ts"
 import * as Scan from "./internal/scan.ts"
 
 /**
@@ -38,7 +39,8 @@ const place = { line: Schema.Natural, column: Schema.Natural }
  * `reason` tells the rule: `syntax` (RFC 8259's grammar, an empty document and trailing data included) and `depth` are
  * what Go refuses too; `invalid-utf8`, `byte-order-mark`, `lone-surrogate`, `duplicate-name` and `case-collision` are
  * the rules of RFC 7493 and the one against names that only Go's case folding would read. `line` and `column` count from
- * 1, columns in UTF-16 units; `pointer` is the JSON pointer (RFC 6901) of the innermost place that was reached.
+ * 1, columns in UTF-16 units; `pointer` is the JSON pointer (RFC 6901) of the innermost value that was begun and has not
+ * ended there, or of the member whose name is refused.
  *
  * @category errors
  * @since 0.1.0
@@ -61,7 +63,7 @@ export class InvalidJson extends Schema.TaggedError<InvalidJson>("@effect-oci/sc
 }) {
   override get message(): string {
     const rule = this.reason === "syntax" || this.reason === "depth" ? "JSON" : "I-JSON (RFC 7493)"
-    const at = this.pointer === "" ? "" : ` in ${this.pointer}`
+    const at = this.pointer === "" ? "" : ` in ${unquoted(this.pointer)}`
     return `the ${this.document} is not ${rule}: line ${this.line}, column ${this.column}${at}: ` +
       `expected ${this.expected}, found ${this.found}`
   }
@@ -106,7 +108,7 @@ export class UnexpectedJson extends Schema.TaggedError<UnexpectedJson>("@effect-
   }
 ) {
   override get message(): string {
-    return `the ${this.document} is not valid: ${this.pointer === "" ? "the document" : this.pointer} ` +
+    return `the ${this.document} is not valid: ${this.pointer === "" ? "the document" : unquoted(this.pointer)} ` +
       `(line ${this.line}, column ${this.column}): expected ${this.expected}, found ${this.found}`
   }
 }
@@ -182,8 +184,11 @@ export interface Document {
   readonly text: string
   readonly kind: Scan.Scan["kind"]
   readonly members: ReadonlyArray<Member>
-  /** Numbers that are not written as integers of 64 bits: decoders of integers refuse them. */
-  readonly numbers: ReadonlyArray<Scan.NumberRange>
+  /**
+   * What `JSON.parse` would not read as Go does, and what to give it instead: numbers that are not written as integers of
+   * 64 bits, and names with escapes.
+   */
+  readonly spellings: ReadonlyArray<Scan.Spelling>
 }
 
 /**
@@ -296,6 +301,7 @@ export const parse = (
   const text = decodeUtf8(bytes)
   if (text === undefined) {
     const prefix = validPrefix(bytes)
+    const byte = bytes[encoder.encode(prefix).length] ?? 0
     return Result.fail(
       new InvalidJson({
         document: name,
@@ -303,7 +309,7 @@ export const parse = (
         pointer: "",
         ...position(prefix, prefix.length),
         expected: "UTF-8",
-        found: "a byte that is not"
+        found: `the byte 0x${byte.toString(16).padStart(2, "0")}`
       })
     )
   }
@@ -339,7 +345,15 @@ export const member = (document: Document, name: string): string | undefined => 
   return found === undefined ? undefined : document.text.slice(found.start, found.end)
 }
 
-const toHtmlEscape = (character: string): string => "\\u" + character.charCodeAt(0).toString(16).padStart(4, "0")
+const htmlEscapes: Readonly<Record<string, string>> = {
+  "<": "\\u003c",
+  ">": "\\u003e",
+  "&": "\\u0026",
+  "\u2028": "\\u2028",
+  "\u2029": "\\u2029"
+}
+
+const toHtmlEscape = (character: string): string => htmlEscapes[character] ?? character
 
 /** In JSON text these characters stand inside strings only, so the whole text can be escaped at once. */
 const escapeHtml = (text: string): string => text.replace(/[<>&\u2028\u2029]/g, toHtmlEscape)

@@ -80,7 +80,8 @@ export const parse = (bytes: Uint8Array): Result.Result<Json.Parsed<RefDocument>
     const document = yield* Json.parse(bytes, { document: "ref document", names })
     const found = yield* decodeVersion(document)
     if (found.version !== version) {
-      return yield* Result.fail(problem(document, ["version"], "value", `version ${version}, the only one known`))
+      const expected = `version ${version}, the only one known`
+      return yield* Result.fail(problem(document, { path: ["version"], reason: "value", expected }))
     }
     return { document, value: yield* decode(document) }
   })

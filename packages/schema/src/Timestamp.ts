@@ -12,10 +12,11 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
-import { timeText } from "./internal/decode.ts"
+import { quote } from "./internal/quote.ts"
+import { timeText } from "./internal/rule.ts"
 
 /**
- * Error raised for a text that is not an RFC 3339 date-time as Go reads it.
+ * Error raised for a text that is not an RFC 3339 date-time.
  *
  * @category errors
  * @since 0.1.0
@@ -25,9 +26,7 @@ export class InvalidTimestamp extends Schema.TaggedError<InvalidTimestamp>("@eff
   { text: Schema.String }
 ) {
   override get message(): string {
-    return `expected a time as RFC 3339 writes it, such as 2006-01-02T15:04:05.999999999Z, found ${
-      JSON.stringify(this.text)
-    }`
+    return `expected ${timeText}, found ${quote(this.text)}`
   }
 }
 
@@ -107,8 +106,9 @@ const isWithin = (value: number, from: number, to: number): boolean => value >= 
  *
  * **Details**
  *
- * As strict as Go: an upper-case `T` and `Z`, hours of two digits, a dot before the fraction, no second 60, offsets up
- * to 23:59. Digits of the fraction past the ninth are cut.
+ * An upper-case `T` and `Z`, hours of two digits, a dot before the fraction, no second 60, offsets up to 23:59. (Go also
+ * reads hours of one digit, a comma, and offsets such as +24:00 and +00:60.) Digits of the fraction past the ninth are
+ * cut, as in Go.
  *
  * **Example** (Keeping nanoseconds and the offset)
  *
@@ -189,9 +189,18 @@ export const format = (self: Timestamp): string => {
 const minSeconds = daysOf(0, 1, 1) * secondsInDay
 const maxSeconds = daysOf(10_000, 1, 1) * secondsInDay - 1
 
-const isTimestamp = (u: unknown): u is Timestamp =>
-  typeof u === "object" && u !== null && "seconds" in u && "nanoseconds" in u && "offset" in u &&
-  Number.isSafeInteger(u.seconds) && Number.isSafeInteger(u.nanoseconds)
+/** Whether RFC 3339 can write it: its year has four digits. */
+const isWritable = ({ offset, seconds }: Timestamp): boolean =>
+  isWithin(seconds + (offset === "Z" ? 0 : offset * 60), minSeconds, maxSeconds)
+
+const isTimestamp = (u: unknown): u is Timestamp => {
+  if (typeof u !== "object" || u === null || !("seconds" in u && "nanoseconds" in u && "offset" in u)) return false
+  const { nanoseconds, offset, seconds } = u
+  return typeof seconds === "number" && Number.isSafeInteger(seconds) &&
+    typeof nanoseconds === "number" && Number.isSafeInteger(nanoseconds) && isWithin(nanoseconds, 0, 999_999_999) &&
+    (offset === "Z" || (typeof offset === "number" && Number.isSafeInteger(offset) && isWithin(offset, -1439, 1439))) &&
+    isWritable({ nanoseconds, offset, seconds })
+}
 
 /**
  * Schema for timestamps in memory.
@@ -236,7 +245,8 @@ export const fromSeconds = (seconds: number): Timestamp | undefined =>
     : undefined
 
 /**
- * Makes a timestamp in UTC from nanoseconds since 1970-01-01T00:00:00Z, the unit of Effect's `Clock`.
+ * Makes a timestamp in UTC from nanoseconds since 1970-01-01T00:00:00Z, the unit of Effect's `Clock`. Only those of the
+ * years 0 to 9999 can be written.
  *
  * @category constructors
  * @since 0.1.0
@@ -275,9 +285,13 @@ export const equals = (left: Timestamp, right: Timestamp): boolean =>
   left.seconds === right.seconds && left.nanoseconds === right.nanoseconds && left.offset === right.offset
 
 /**
- * Gets the same instant in UTC.
+ * Gets the same instant in UTC, or the timestamp as it is in the few hours at the ends of the years 0 and 9999 whose
+ * year in UTC cannot be written.
  *
  * @category converting
  * @since 0.1.0
  */
-export const toUtc = (self: Timestamp): Timestamp => ({ ...self, offset: "Z" })
+export const toUtc = (self: Timestamp): Timestamp => {
+  const utc: Timestamp = { ...self, offset: "Z" }
+  return isWritable(utc) ? utc : self
+}

@@ -7,7 +7,9 @@ import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as Json from "../Json.ts"
-import { locator, type Step } from "./locate.ts"
+import { type Location, locator, type Step } from "./locate.ts"
+import { excerpt } from "./quote.ts"
+import * as Rule from "./rule.ts"
 
 /** A member that may be absent, and that `null` leaves absent, as in Go. */
 export const absent = <S extends Schema.Top>(schema: S) =>
@@ -37,7 +39,7 @@ export const strings = Schema.Array(element(Schema.String, ""))
 
 /** An integer of 64 bits: a number written in any other way has become infinite before it gets here. */
 export const integer = Schema.Number.check(
-  Schema.makeFilter((value) => Number.isInteger(value) || "an integer of 64 bits without fraction or exponent")
+  Schema.makeFilter((value) => Number.isInteger(value) || Rule.integerText)
 )
 
 const described: Readonly<Record<string, string>> = {
@@ -63,89 +65,86 @@ const format = SchemaIssue.makeFormatterStandardSchemaV1({
   checkHook: (filter) => "value:" + describe(SchemaIssue.defaultCheckHook(filter) ?? "another value")
 })
 
-const found = (raw: string): string => {
-  switch (raw[0]) {
-    case "{":
-      return "an object"
-    case "[":
-      return "a list"
-    default:
-      return raw.length <= 80 ? raw : raw.slice(0, 79) + "…"
-  }
+/** The reason stands before a colon in messages of our own hooks; a union's message is Effect's. */
+const readMessage = (message: string): Pick<Rule.Fault, "reason" | "expected"> => {
+  const [, reason, expected = ""] = /^(missing|type|value):([^]*)$/.exec(message) ?? []
+  if (reason === undefined) return { reason: "type", expected: describe(message) }
+  if (reason === "missing" || reason === "type") return { reason, expected }
+  return { reason: expected === Rule.timeText ? "time" : "value", expected }
 }
 
-const pointerOf = (path: ReadonlyArray<Step>): string =>
+/** The first fault that a schema found, which stops at it. */
+const toFault = (error: Schema.SchemaError): Rule.Fault => {
+  const issue = format(error.issue).issues[0]
+  const path = (issue?.path ?? []).map((step): Step => {
+    const key = typeof step === "object" ? step.key : step
+    return typeof key === "number" ? key : String(key)
+  })
+  return { path, ...readMessage(issue?.message ?? "value:another value") }
+}
+
+const found = (raw: string): string => raw.startsWith("{") ? "an object" : raw.startsWith("[") ? "a list" : excerpt(raw)
+
+const toPointer = (path: ReadonlyArray<Step>): string =>
   path.map((step) => "/" + String(step).replaceAll("~", "~0").replaceAll("/", "~1")).join("")
 
-/** Makes problems of places in a document. */
-const problemsOf = (document: Json.Document) => {
-  const locate = locator(document.text)
-  return (path: ReadonlyArray<Step>, reason: Json.UnexpectedJson["reason"], expected: string): Json.UnexpectedJson => {
-    const { column, end, line, start } = locate(path)
-    return new Json.UnexpectedJson({
-      document: document.name,
-      reason,
-      pointer: pointerOf(path),
-      line,
-      column,
-      expected,
-      found: reason === "missing" ? "nothing" : found(document.text.slice(start, end))
-    })
-  }
-}
+const toProblem = (
+  document: Json.Document,
+  { expected, path, reason }: Rule.Fault,
+  { column, end, line, start }: Location
+): Json.UnexpectedJson =>
+  new Json.UnexpectedJson({
+    document: document.name,
+    reason,
+    pointer: toPointer(path),
+    line,
+    column,
+    expected,
+    found: reason === "missing" ? "nothing" : found(document.text.slice(start, end))
+  })
 
 /** Makes the problem of a place in a document. */
-export const problem = (
-  document: Json.Document,
-  path: ReadonlyArray<Step>,
-  reason: Json.UnexpectedJson["reason"],
-  expected: string
-): Json.UnexpectedJson => problemsOf(document)(path, reason, expected)
+export const problem = (document: Json.Document, fault: Rule.Fault): Json.UnexpectedJson =>
+  toProblem(document, fault, locator(document.text, [fault.path])(fault.path))
 
-/** The reason stands before a colon in messages of our own hooks; a union's message is Effect's. */
-const readMessage = (message: string): readonly [reason: Json.UnexpectedJson["reason"], expected: string] => {
-  const [, reason, expected = ""] = /^(missing|type|value):([^]*)$/.exec(message) ?? []
-  if (reason === undefined) return ["type", describe(message)]
-  return [reason === "missing" || reason === "type" ? reason : expected === timeText ? "time" : "value", expected]
+const problems = (document: Json.Document, faults: ReadonlyArray<Rule.Fault>): ReadonlyArray<Json.UnexpectedJson> => {
+  if (faults.length === 0) return []
+  const locate = locator(document.text, faults.map((fault) => fault.path))
+  return faults.map((fault) => toProblem(document, fault, locate(fault.path)))
 }
-
-/** More problems than anybody reads are not told: a hostile document has one in every few bytes. */
-const maxProblems = 1000
-
-const problems = (document: Json.Document, error: Schema.SchemaError): ReadonlyArray<Json.UnexpectedJson> => {
-  const make = problemsOf(document)
-  return format(error.issue).issues.slice(0, maxProblems).map((issue) => {
-    const path = (issue.path ?? []).map((step): Step => {
-      const key = typeof step === "object" ? step.key : step
-      return typeof key === "number" ? key : String(key)
-    })
-    return make(path, ...readMessage(issue.message))
-  })
-}
-
-/** What a time has to look like, in messages. */
-export const timeText = "a time as RFC 3339 writes it"
 
 /**
- * The value of a document for its decoder: numbers that are not written as integers of 64 bits, which no document of
- * ours has a use for, become infinite, so that no decoder of an integer takes `1.0` or `1e3` for one. An outermost member
- * can be left out, which is decoded by itself.
+ * The text of a part of a document for `JSON.parse`. Numbers that are not written as integers of 64 bits, which no
+ * document of ours has a use for, become infinite, so that no decoder of an integer takes `1.0` or `1e3` for one. Names
+ * lose the escapes that they do not need: V8 takes a name with escapes for another that it has met before
+ * (nodejs/node#63785), and no name that we know needs any.
  */
-export const valueOf = (document: Json.Document, without?: string): unknown => {
+const textOf = (document: Json.Document, start: number, end: number): string => {
   let text = ""
-  let start = 0
-  const replace = (from: number, to: number, by: string): void => {
-    if (from < start) return
-    text += document.text.slice(start, from) + by
-    start = to
+  let at = start
+  for (const [from, to, instead] of document.spellings) {
+    if (from >= at && to <= end) {
+      text += document.text.slice(at, from) + instead
+      at = to
+    }
   }
+  return text + document.text.slice(at, end)
+}
+
+/** The value of a document for its decoder. An outermost member can be left out, which is decoded by itself. */
+const valueOf = (document: Json.Document, without?: string): unknown => {
   const left = document.members.find((member) => member.name === without)
-  for (const [from, to] of document.numbers) {
-    if (left !== undefined && from > left.start) replace(left.start, left.end, "null")
-    replace(from, to, "1e999")
-  }
-  if (left !== undefined) replace(left.start, left.end, "null")
-  return JSON.parse(text + document.text.slice(start))
+  return JSON.parse(
+    left === undefined
+      ? textOf(document, 0, document.text.length)
+      : textOf(document, 0, left.start) + "null" + textOf(document, left.end, document.text.length)
+  )
+}
+
+/** The value of an outermost member for its decoder. */
+export const valueOfMember = (document: Json.Document, name: string): unknown => {
+  const member = document.members.find((member) => member.name === name)
+  return member === undefined ? undefined : JSON.parse(textOf(document, member.start, member.end))
 }
 
 /**
@@ -155,33 +154,23 @@ export const valueOf = (document: Json.Document, without?: string): unknown => {
 export const decoder = <S extends Schema.Decoder<unknown>>(schema: S, without?: string) => {
   const decode = Schema.decodeUnknownResult(schema)
   return (document: Json.Document): Result.Result<S["Type"], Json.UnexpectedJson> =>
-    Result.mapError(
-      decode(valueOf(document, without)),
-      (error) => problems(document, error)[0] ?? problem(document, [], "value", "another value")
-    )
+    Result.mapError(decode(valueOf(document, without)), (error) => problem(document, toFault(error)))
 }
 
-/** Makes a reader of bytes from the schema of their value. */
-export const reader = <S extends Schema.Decoder<unknown>>(options: Json.ParseOptions, schema: S) => {
-  const decode = decoder(schema)
-  return (bytes: Uint8Array): Result.Result<Json.Parsed<S["Type"]>, Json.Problem> =>
+/** Makes a reader of bytes from a decoder of clean documents. */
+export const reader =
+  <A>(options: Json.ParseOptions, decode: (document: Json.Document) => Result.Result<A, Json.UnexpectedJson>) =>
+  (bytes: Uint8Array): Result.Result<Json.Parsed<A>, Json.Problem> =>
     Result.flatMap(
       Json.parse(bytes, options),
       (document) => Result.map(decode(document), (value) => ({ document, value }))
     )
-}
 
-/** In a document that is larger than this, in UTF-16 units, only the first problem is looked for: all could be millions. */
-const maxChecked = 1024 * 1024
-
-/** Makes a strict check of bytes from the schema of their value. Every problem is told. */
-export const checker = <S extends Schema.Decoder<unknown>>(options: Json.ParseOptions, schema: S) => {
-  const decode = Schema.decodeUnknownResult(schema)
-  return (bytes: Uint8Array): ReadonlyArray<Json.Problem> => {
+/** Makes a strict check of bytes from the rule of their value. Every problem is told, up to a thousand. */
+export const checker =
+  (options: Json.ParseOptions, rule: Rule.Rule) => (bytes: Uint8Array): ReadonlyArray<Json.Problem> => {
     const document = Json.parse(bytes, options)
-    if (Result.isFailure(document)) return [document.failure]
-    const errors = document.success.text.length <= maxChecked ? "all" : "first"
-    const value = decode(valueOf(document.success), { errors })
-    return Result.isSuccess(value) ? [] : problems(document.success, value.failure)
+    return Result.isFailure(document)
+      ? [document.failure]
+      : problems(document.success, Rule.check(rule, valueOf(document.success)))
   }
-}

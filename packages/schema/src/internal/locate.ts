@@ -1,9 +1,25 @@
 /**
- * Finds the place of a path in a JSON text that `scan` has found clean: for messages, so only ever for what is refused.
+ * Finds the places of paths in a JSON text that `scan` has found clean: for messages, so only ever for what is refused.
  */
 
 /** A step into an object or a list. */
 export type Step = string | number
+
+/** Where a value stands: its range, its line and its column. */
+export interface Location {
+  readonly start: number
+  readonly end: number
+  readonly line: number
+  readonly column: number
+}
+
+const quote = 34
+const comma = 44
+const openBracket = 91
+const backslash = 92
+const closeBracket = 93
+const openBrace = 123
+const closeBrace = 125
 
 const isSpace = (code: number): boolean => code === 32 || code === 10 || code === 13 || code === 9
 
@@ -15,8 +31,18 @@ const skipSpace = (text: string, index: number): number => {
 
 const skipString = (text: string, index: number): number => {
   let at = index + 1
-  while (text[at] !== "\"") at += text[at] === "\\" ? 2 : 1
+  for (let code = text.charCodeAt(at); code !== quote; code = text.charCodeAt(at)) at += code === backslash ? 2 : 1
   return at + 1
+}
+
+const skipScalar = (text: string, index: number): number => {
+  let at = index
+  while (at < text.length) {
+    const code = text.charCodeAt(at)
+    if (code === comma || code === closeBracket || code === closeBrace || isSpace(code)) return at
+    at++
+  }
+  return at
 }
 
 /** Steps over one value, whatever its depth. */
@@ -24,48 +50,49 @@ const skipValue = (text: string, index: number): number => {
   let at = index
   let depth = 0
   do {
-    const character = text[at]
-    if (character === "\"") {
-      at = skipString(text, at)
-      continue
-    }
-    if (character === "{" || character === "[") depth++
-    else if (character === "}" || character === "]") depth--
-    else if (depth === 0) {
-      while (at < text.length && !/[\s,\]}]/.test(text.charAt(at))) at++
-      return at
-    }
-    at++
-  } while (depth > 0 && at < text.length)
+    const code = text.charCodeAt(at)
+    if (code === quote) at = skipString(text, at)
+    else if (code === openBrace || code === openBracket) {
+      depth++
+      at++
+    } else if (code === closeBrace || code === closeBracket) {
+      depth--
+      at++
+    } else if (depth === 0) at = skipScalar(text, at)
+    else at++
+  } while (depth > 0)
   return at
 }
 
-interface Place {
-  readonly start: number
-  readonly end: number
-  inside?: ReadonlyMap<Step, Place>
+/** A value whose place is wanted, or that holds one. */
+interface Wanted {
+  readonly inside: Map<Step, Wanted>
+  start: number
+  end: number
 }
 
-/** The places of what an object or a list holds, by name or by position. */
-const placesInside = (text: string, { start }: Place): ReadonlyMap<Step, Place> => {
-  const inside = new Map<Step, Place>()
-  const isObject = text[start] === "{"
-  if (!isObject && text[start] !== "[") return inside
-  const close = isObject ? "}" : "]"
+const wanted = (): Wanted => ({ inside: new Map(), start: -1, end: -1 })
+
+/** Notes the place of a value and of those that are wanted in it; gives its end. */
+const visit = (text: string, start: number, node: Wanted): number => {
+  node.start = start
+  const open = text.charCodeAt(start)
+  const isObject = open === openBrace
+  if (node.inside.size === 0 || (!isObject && open !== openBracket)) return node.end = skipValue(text, start)
+  const close = isObject ? closeBrace : closeBracket
   let at = skipSpace(text, start + 1)
-  while (at < text.length && text[at] !== close) {
-    let step: Step = inside.size
+  for (let index = 0; text.charCodeAt(at) !== close; index++) {
+    let step: Step = index
     if (isObject) {
       const end = skipString(text, at)
       step = String(JSON.parse(text.slice(at, end)))
       at = skipSpace(text, skipSpace(text, end) + 1)
     }
-    const end = skipValue(text, at)
-    inside.set(step, { start: at, end })
-    at = skipSpace(text, end)
-    if (text[at] === ",") at = skipSpace(text, at + 1)
+    const next = node.inside.get(step)
+    at = skipSpace(text, next === undefined ? skipValue(text, at) : visit(text, at, next))
+    if (text.charCodeAt(at) === comma) at = skipSpace(text, at + 1)
   }
-  return inside
+  return node.end = at + 1
 }
 
 const lineStarts = (text: string): ReadonlyArray<number> => {
@@ -74,43 +101,45 @@ const lineStarts = (text: string): ReadonlyArray<number> => {
   return starts
 }
 
-/** Where a value stands: its range, its line and its column. */
-export interface Location {
-  readonly start: number
-  readonly end: number
-  readonly line: number
-  readonly column: number
+/** The last of some ascending numbers that is not above a limit, by halving. */
+const lastUpTo = (numbers: ReadonlyArray<number>, limit: number): number => {
+  let low = 0
+  let high = numbers.length
+  while (high - low > 1) {
+    const middle = (low + high) >>> 1
+    if ((numbers[middle] ?? 0) <= limit) low = middle
+    else high = middle
+  }
+  return low
 }
 
 /**
- * Makes a finder of places in a text: of the value at a path, or of the innermost value that is there, where the path
- * leads past it. Each object and list is walked once, however many places in it are asked for.
+ * Finds the values at some paths, and makes a finder of them: it gives the innermost value that is there, where a path
+ * leads past it. The text is walked once, however many paths there are, and recursion is as deep as the longest path.
  */
-export const locator = (text: string): (path: ReadonlyArray<Step>) => Location => {
-  const start = skipSpace(text, 0)
-  const root: Place = { start, end: skipValue(text, start) }
-  const lines = lineStarts(text)
-
-  const lineOf = (offset: number): number => {
-    let low = 0
-    let high = lines.length
-    while (high - low > 1) {
-      const middle = (low + high) >>> 1
-      if ((lines[middle] ?? 0) <= offset) low = middle
-      else high = middle
-    }
-    return low
-  }
-
-  return (path) => {
-    let place = root
+export const locator = (
+  text: string,
+  paths: ReadonlyArray<ReadonlyArray<Step>>
+): (path: ReadonlyArray<Step>) => Location => {
+  const root = wanted()
+  for (const path of paths) {
+    let node = root
     for (const step of path) {
-      place.inside ??= placesInside(text, place)
-      const next = place.inside.get(step)
-      if (next === undefined) break
-      place = next
+      const next = node.inside.get(step) ?? wanted()
+      node.inside.set(step, next)
+      node = next
     }
-    const line = lineOf(place.start)
-    return { start: place.start, end: place.end, line: line + 1, column: place.start - (lines[line] ?? 0) + 1 }
+  }
+  visit(text, skipSpace(text, 0), root)
+  const lines = lineStarts(text)
+  return (path) => {
+    let node = root
+    for (const step of path) {
+      const next = node.inside.get(step)
+      if (next === undefined || next.start < 0) break
+      node = next
+    }
+    const line = lastUpTo(lines, node.start)
+    return { start: node.start, end: node.end, line: line + 1, column: node.start - (lines[line] ?? 0) + 1 }
   }
 }

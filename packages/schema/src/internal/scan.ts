@@ -4,6 +4,8 @@
  * No recursion: containers are kept on stacks, so depth costs memory in proportion and never the call stack.
  */
 
+import { excerpt, quote as quoted } from "./quote.ts"
+
 /** The names that a document gives a meaning to, by place: what a name may not differ from by case alone. */
 export interface Names {
   /** The exact names. */
@@ -25,14 +27,14 @@ export interface Member {
   readonly spaced: boolean
 }
 
-/** The range of a number that is not written as an integer of 64 bits. */
-export type NumberRange = readonly [start: number, end: number]
+/** A range of the text that `JSON.parse` must not be given as it stands, and what to give it instead. */
+export type Spelling = readonly [start: number, end: number, instead: string]
 
 /** What a clean text holds. */
 export interface Scan {
   readonly kind: "object" | "array" | "string" | "number" | "boolean" | "null"
   readonly members: ReadonlyArray<Member>
-  readonly numbers: ReadonlyArray<NumberRange>
+  readonly spellings: ReadonlyArray<Spelling>
 }
 
 /** Where and why a text is refused. */
@@ -67,13 +69,23 @@ const isDigit = (code: number): boolean => code >= zero && code <= nine
  * Folds a name as Go's decoder does (Unicode simple folding), as far as names of ASCII letters need it: besides the
  * letters' own case only U+017F and U+212A fold to ASCII.
  */
-export const fold = (name: string): string => name.toLowerCase().replace(/\u017f/g, "s").replace(/\u212a/g, "k")
+export const fold = (name: string): string =>
+  /[A-Z\u017f\u212a]/.test(name) ? name.toLowerCase().replace(/\u017f/g, "s") : name
+
+/** What stands at a place: a word, or else one character. */
+const tokenAt = (text: string, at: number): string => {
+  if (at >= text.length) return "the end of the text"
+  const word = /^[\w$.+-]+/.exec(text.slice(at, at + 40))
+  return quoted(word === null ? String.fromCodePoint(text.codePointAt(at) ?? 0) : word[0])
+}
 
 const escapePointer = (name: string): string => name.replaceAll("~", "~0").replaceAll("/", "~1")
 
-const isInt64 = (token: string): boolean => {
-  if (token.length < 19) return true
-  const value = BigInt(token)
+/** Most numbers are too short to be too large, and those of more than 19 digits are, whatever they are. */
+const isInt64 = (text: string, start: number, end: number): boolean => {
+  if (end - start < 19) return true
+  if (end - start > 20) return false
+  const value = BigInt(text.slice(start, end))
   return value >= -(2n ** 63n) && value < 2n ** 63n
 }
 
@@ -92,7 +104,7 @@ const skipPlain = (text: string, from: number): number => {
 export const scan = (text: string, names: Names | undefined): Scan | Fault => {
   const length = text.length
   const members: Array<Member> = []
-  const numbers: Array<NumberRange> = []
+  const spellings: Array<Spelling> = []
 
   // The open containers, outermost first.
   const isObject: Array<boolean> = []
@@ -115,16 +127,16 @@ export const scan = (text: string, names: Names | undefined): Scan | Fault => {
     }
     return out
   }
-  const found = (at: number): string =>
-    at >= length ? "the end of the text" : JSON.stringify(String.fromCodePoint(text.codePointAt(at) ?? 0))
-  const fault = (reason: Fault["reason"], offset: number, expected: string, what: string): Fault => ({
+  // Between members and elements the innermost value is the container itself.
+  let isBetween = false
+  const fault = (reason: Fault["reason"], offset: number, expected: string, found: string): Fault => ({
     reason,
     offset,
-    pointer: pointer(depth),
+    pointer: pointer(isBetween ? depth - 1 : depth),
     expected,
-    found: what
+    found
   })
-  const syntax = (expected: string): Fault => fault("syntax", index, expected, found(index))
+  const syntax = (expected: string): Fault => fault("syntax", index, expected, tokenAt(text, index))
 
   const skipSpace = (): void => {
     while (index < length) {
@@ -146,7 +158,7 @@ export const scan = (text: string, names: Names | undefined): Scan | Fault => {
         : code >= 65 && code <= 70
         ? code - 55
         : -1
-      if (digit < 0 || i >= length) return -1
+      if (digit < 0) return -1
       value = value * 16 + digit
     }
     return value
@@ -164,7 +176,7 @@ export const scan = (text: string, names: Names | undefined): Scan | Fault => {
         index++
         return undefined
       }
-      if (code !== backslash) return syntax("a string without control characters")
+      if (code !== backslash) return syntax("a closing quote, or an escape for this control character")
       escaped = true
       const letter = text.charCodeAt(index + 1)
       if (letter !== 117) {
@@ -181,8 +193,7 @@ export const scan = (text: string, names: Names | undefined): Scan | Fault => {
       }
       const unit = hexUnit(index + 2)
       if (unit < 0) {
-        index += 2
-        return syntax("four hexadecimal digits")
+        return fault("syntax", index, "four hexadecimal digits after \\u", excerpt(text.slice(index, index + 6)))
       }
       if (unit >= 0xd800 && unit < 0xe000) {
         const isPair = unit < 0xdc00 && text.charCodeAt(index + 6) === backslash &&
@@ -216,31 +227,39 @@ export const scan = (text: string, names: Names | undefined): Scan | Fault => {
       if (!isDigit(text.charCodeAt(index))) return syntax("a digit")
       while (isDigit(text.charCodeAt(index))) index++
     }
-    if (!isInteger || !isInt64(text.slice(start, index))) numbers.push([start, index])
+    if (!isInteger || !isInt64(text, start, index)) spellings.push([start, index, "1e999"])
     return undefined
   }
 
   /** Reads a member's name and its colon, and checks it against its object's other names. */
   const scanName = (): Fault | undefined => {
+    isBetween = true
     if (text.charCodeAt(index) !== quote) return syntax("a member name in double quotes")
     const start = index
     index++
     const bad = scanString()
     if (bad !== undefined) return bad
-    const name: string = escaped ? JSON.parse(text.slice(start, index)) : text.slice(start + 1, index - 1)
+    isBetween = false
+    let name = text.slice(start + 1, index - 1)
+    if (escaped) {
+      const written = text.slice(start, index)
+      name = String(JSON.parse(written))
+      const spelling = JSON.stringify(name)
+      if (spelling !== written) spellings.push([start, index, spelling])
+    }
     const level = depth - 1
     keys[level] = name
     const set = seen[level]
     if (set !== undefined && identityFault === undefined) {
       if (set.has(name)) {
-        identityFault = fault("duplicate-name", start, "each name once in an object", JSON.stringify(name) + " again")
+        identityFault = fault("duplicate-name", start, "each name once in an object", quoted(name) + " again")
       } else {
         set.add(name)
         const shape = shapes[level]
         if (shape !== undefined && !shape.exact.has(name)) {
           const exact = shape.known.get(fold(name))
           if (exact !== undefined) {
-            identityFault = fault("case-collision", start, JSON.stringify(exact), JSON.stringify(name))
+            identityFault = fault("case-collision", start, quoted(exact), quoted(name))
           }
         }
       }
@@ -335,8 +354,9 @@ export const scan = (text: string, names: Names | undefined): Scan | Fault => {
       skipSpace()
       if (depth === 0) {
         if (index < length) return syntax("the end of the text")
-        return identityFault ?? { kind, members, numbers }
+        return identityFault ?? { kind, members, spellings }
       }
+      isBetween = true
       const next = text.charCodeAt(index)
       if (isObject[depth - 1] === true) {
         if (depth === 1 && (next === comma || next === closeBrace)) {
@@ -357,6 +377,7 @@ export const scan = (text: string, names: Names | undefined): Scan | Fault => {
       } else if (next === comma) {
         index++
         indexes[depth - 1] = (indexes[depth - 1] ?? 0) + 1
+        isBetween = false
         skipSpace()
         open = false
       } else if (next === closeBracket) {

@@ -1,108 +1,107 @@
 /**
  * What image-spec 1.1 demands of each document: its JSON schemas, and the three rules that only its Go code checks
  * (hex in lower case, base64 in `data`, `Env` entries with `=`).
+ *
+ * Where they differ from those on purpose: `null` is a member that is absent everywhere, digests follow their grammar in
+ * every place, a `platform` is checked in every descriptor, and the value of a variable may hold line breaks.
  */
 import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
 import * as Digest from "../Digest.ts"
-import * as MediaTypes from "../MediaType.ts"
+import * as MediaType from "../MediaType.ts"
 import * as Timestamp from "../Timestamp.ts"
-import { absent, integer } from "./decode.ts"
+import * as Rule from "./rule.ts"
 
-const text = (isValid: (value: string) => boolean, expected: string) =>
-  Schema.String.check(Schema.makeFilter((value) => isValid(value) || expected))
+const string = Rule.text()
+const strings = Rule.list(string)
+const stringMap = Rule.map(string)
+const objectMap = Rule.map(Rule.object)
 
-const MediaType = text(MediaTypes.isValid, "a media type as RFC 6838 writes it")
+const mediaType = Rule.text(MediaType.isValid, "a media type as RFC 6838 writes it")
 
 /** Digests of algorithms that we do not know have only their grammar to follow. */
-const DigestText = text((value) => {
-  const digest = Digest.parse(value)
-  return Result.isSuccess(digest) || digest.failure._tag === "UnsupportedDigestAlgorithm"
-}, "a digest, <algorithm>:<encoded>")
+const isDigest = (text: string): boolean => {
+  const [, algorithm, encoded = ""] = /^([a-z0-9]+(?:[.+_-][a-z0-9]+)*):([a-zA-Z0-9=_-]+)$/.exec(text) ?? []
+  if (algorithm === undefined) return false
+  if (!Digest.isAlgorithm(algorithm)) return true
+  return encoded.length === Digest.hexLength(algorithm) && /^[0-9a-f]+$/.test(encoded)
+}
 
-const Uri = text((value) => /^[A-Za-z][A-Za-z0-9+.-]*:[^\s<>"{}|\\^`]+$/.test(value), "a URI as RFC 3986 writes it")
+const digest = Rule.text(isDigest, "a digest, <algorithm>:<encoded>")
 
-const Base64 = text(
-  (value) => /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(value),
+const uri = Rule.text(
+  (text) => /^[A-Za-z][A-Za-z0-9+.-]*:[^\s<>"{}|\\^`]+$/.test(text),
+  "a URI as RFC 3986 writes it"
+)
+
+const base64 = Rule.text(
+  (text) => text.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(text),
   "base64 with its padding"
 )
 
-const StringMap = Schema.Record(Schema.String, Schema.String)
-const ObjectMap = Schema.Record(Schema.String, Schema.Record(Schema.String, Schema.Unknown))
-const Strings = Schema.Array(Schema.String)
+const time = Rule.text((text) => Result.isSuccess(Timestamp.parse(text)), Rule.timeText, "time")
 
-const Platform = Schema.Struct({
-  architecture: Schema.String,
-  os: Schema.String,
-  "os.version": absent(Schema.String),
-  "os.features": absent(Strings),
-  variant: absent(Schema.String)
+const variable = Rule.text((text) => text.indexOf("=") > 0, "NAME=value")
+
+const platform = Rule.struct(
+  { architecture: string, os: string },
+  { "os.version": string, "os.features": strings, variant: string }
+)
+
+export const descriptor = Rule.struct(
+  { mediaType, digest, size: Rule.integer((size) => size >= 0, "a size of 0 or more") },
+  { urls: Rule.list(uri), annotations: stringMap, data: base64, platform, artifactType: mediaType }
+)
+
+const schemaVersion = Rule.integer((version) => version === 2, "2")
+
+export const imageManifest = Rule.struct(
+  { schemaVersion, config: descriptor, layers: Rule.filledList(descriptor, "layer") },
+  { mediaType, artifactType: mediaType, subject: descriptor, annotations: stringMap }
+)
+
+export const imageIndex = Rule.struct(
+  { schemaVersion, manifests: Rule.list(descriptor) },
+  { mediaType, artifactType: mediaType, subject: descriptor, annotations: stringMap }
+)
+
+export const imageLayout = Rule.struct({
+  imageLayoutVersion: Rule.text((version) => version === "1.0.0", "\"1.0.0\"")
 })
 
-export const Descriptor = Schema.Struct({
-  mediaType: MediaType,
-  digest: DigestText,
-  size: integer.check(Schema.makeFilter((size) => size >= 0 || "a size of 0 or more")),
-  urls: absent(Schema.Array(Uri)),
-  annotations: absent(StringMap),
-  data: absent(Base64),
-  platform: absent(Platform),
-  artifactType: absent(MediaType)
+const settings = Rule.struct({}, {
+  User: string,
+  ExposedPorts: objectMap,
+  Env: Rule.list(variable),
+  Entrypoint: strings,
+  Cmd: strings,
+  Volumes: objectMap,
+  WorkingDir: string,
+  Labels: stringMap,
+  StopSignal: string,
+  ArgsEscaped: Rule.boolean
 })
 
-const schemaVersion = Schema.Literal(2)
-
-export const ImageManifest = Schema.Struct({
-  schemaVersion,
-  mediaType: absent(MediaType),
-  artifactType: absent(MediaType),
-  config: Descriptor,
-  layers: Schema.Array(Descriptor).check(
-    Schema.makeFilter((layers) => layers.length > 0 || "at least one layer")
-  ),
-  subject: absent(Descriptor),
-  annotations: absent(StringMap)
+const history = Rule.struct({}, {
+  created: time,
+  created_by: string,
+  author: string,
+  comment: string,
+  empty_layer: Rule.boolean
 })
 
-export const ImageIndex = Schema.Struct({
-  schemaVersion,
-  mediaType: absent(MediaType),
-  artifactType: absent(MediaType),
-  manifests: Schema.Array(Descriptor),
-  subject: absent(Descriptor),
-  annotations: absent(StringMap)
-})
-
-export const ImageLayout = Schema.Struct({ imageLayoutVersion: Schema.Literal("1.0.0") })
-
-const Variable = text((value) => value.includes("="), "NAME=value")
-
-export const ImageConfig = Schema.Struct({
-  created: absent(Timestamp.FromString),
-  author: absent(Schema.String),
-  architecture: Schema.String,
-  os: Schema.String,
-  "os.version": absent(Schema.String),
-  "os.features": absent(Strings),
-  variant: absent(Schema.String),
-  config: absent(Schema.Struct({
-    User: absent(Schema.String),
-    ExposedPorts: absent(ObjectMap),
-    Env: absent(Schema.Array(Variable)),
-    Entrypoint: absent(Strings),
-    Cmd: absent(Strings),
-    Volumes: absent(ObjectMap),
-    WorkingDir: absent(Schema.String),
-    Labels: absent(StringMap),
-    StopSignal: absent(Schema.String),
-    ArgsEscaped: absent(Schema.Boolean)
-  })),
-  rootfs: Schema.Struct({ type: Schema.Literal("layers"), diff_ids: Schema.Array(DigestText) }),
-  history: absent(Schema.Array(Schema.Struct({
-    created: absent(Timestamp.FromString),
-    created_by: absent(Schema.String),
-    author: absent(Schema.String),
-    comment: absent(Schema.String),
-    empty_layer: absent(Schema.Boolean)
-  })))
+export const imageConfig = Rule.struct({
+  architecture: string,
+  os: string,
+  rootfs: Rule.struct({
+    type: Rule.text((type) => type === "layers", "\"layers\""),
+    diff_ids: Rule.list(digest)
+  })
+}, {
+  created: time,
+  author: string,
+  "os.version": string,
+  "os.features": strings,
+  variant: string,
+  config: settings,
+  history: Rule.list(history)
 })
