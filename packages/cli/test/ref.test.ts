@@ -88,7 +88,7 @@ describe("ref add", () => {
     ["a destination above the root", ["app", ".", "--at", "../x"], 1, /files cannot land at "\.\.\/x"/],
     ["a bad name", ["App", "."], 2, /Invalid value for argument <NAME>: "App".*lower-case/],
     ["a bad parent", ["app", ".", "--parent", "../base"], 2, /Invalid value for flag --parent: "\.\.\/base"/],
-    ["a bad time", ["app", ".", "--created", "1700000000"], 2, /--created: expected a time .* found "1700000000"/],
+    ["a bad time", ["app", ".", "--created", "1700000000"], 2, /--created: expected an RFC 3339 time .* found "1700000000"/],
     ["an empty store", ["app", ".", "--store", ""], 2, /Missing value for flag --store/],
     ["an empty path", ["app", ""], 2, /Invalid value for argument <PATH>/]
   ])("refuses %s", async (_, args, expected, message) => {
