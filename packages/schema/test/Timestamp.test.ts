@@ -81,13 +81,18 @@ describe("Timestamp", () => {
     assert.deepStrictEqual(parse(date.toISOString()), { seconds, nanoseconds: rest * 1_000_000, offset: "Z" })
     const { nanoseconds } = Timestamp.fromNanoseconds(BigInt(date.getTime()) * 1_000_000n)
     assert.strictEqual(nanoseconds, rest * 1_000_000)
-  }, { arbitrary: { numRuns: 1000 } })
+  }, { arbitrary: { runs: 1000 } })
 
   it.prop("is ordered by its instant alone", [arbitrary, arbitrary], ([left, right]) => {
     const instant = (time: Timestamp.Timestamp) => BigInt(time.seconds) * 1_000_000_000n + BigInt(time.nanoseconds)
     const order = instant(left) < instant(right) ? -1 : instant(left) > instant(right) ? 1 : 0
     assert.strictEqual(Timestamp.byInstant(left, right), order)
     assert.strictEqual(Timestamp.byInstant(left, { ...left, offset: right.offset }), 0)
+  })
+
+  it("is ordered by nanoseconds within a second", () => {
+    const [early, late] = [parse("2019-07-22T02:00:00.1Z"), parse("2019-07-22T02:00:00.100000001Z")]
+    assert.deepStrictEqual([Timestamp.byInstant(early, late), Timestamp.byInstant(late, early)], [-1, 1])
   })
 
   it("is equal only with an equal offset", () => {
