@@ -68,7 +68,7 @@ const types: ReadonlyArray<readonly [member: string, type: string]> = [
 /** A whole statement: its predicate keeps its spelling, and its subjects are its own. */
 const fromStatement = (document: Json.Document): Attestation.Attestation | undefined => {
   if (!(Json.member(document, "_type") ?? "").startsWith("\"https://in-toto.io/Statement/")) return undefined
-  const statement = decodeStatement(JSON.parse(document.text))
+  const statement = decodeStatement(Json.toValue(document))
   if (Result.isFailure(statement)) return undefined
   return {
     predicateType: statement.success.predicateType,

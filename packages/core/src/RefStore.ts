@@ -56,7 +56,9 @@ export class RefInUse extends Schema.TaggedError<RefInUse>("@effect-oci/core/Ref
   override get message(): string {
     const shown = this.children.slice(0, 10).map((name) => JSON.stringify(name)).join(", ")
     const rest = this.children.length > 10 ? ` and ${this.children.length - 10} more` : ""
-    return `the ref ${JSON.stringify(this.ref)} is the parent of ${shown}${rest}: remove them first`
+    return `the ref ${JSON.stringify(this.ref)} is the parent of ${shown}${rest}: remove ${
+      this.children.length === 1 ? "it" : "them"
+    } first`
   }
 }
 

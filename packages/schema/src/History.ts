@@ -7,7 +7,7 @@
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { absent, element, problem, valueOfMember } from "./internal/decode.ts"
+import { absent, element, problem } from "./internal/decode.ts"
 import * as Encode from "./internal/encode.ts"
 import { timeText } from "./internal/rule.ts"
 import * as Json from "./Json.ts"
@@ -90,7 +90,7 @@ const readFrom = (config: Json.Document): Result.Result<Items, Json.UnexpectedJs
     Result.fail(problem(config, { path, reason, expected }))
   if (config.kind === "null") return Result.succeed(null)
   if (config.kind !== "object") return fail([], "type", "an object")
-  const list = valueOfMember(config, "history") ?? null
+  const list = Json.memberValue(config, "history") ?? null
   if (list === null) return Result.succeed(null)
   if (!Array.isArray(list)) return fail(["history"], "type", "a list")
   const history: Array<History> = []

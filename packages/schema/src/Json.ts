@@ -378,6 +378,49 @@ const withoutSpace = (text: string): string => {
 }
 
 /**
+ * Gets the text of a part of a document as `JSON.parse` may be given it.
+ *
+ * **Details**
+ *
+ * Numbers that are not written as integers of 64 bits, which no document of ours has a use for, become infinite, so that
+ * no decoder of an integer takes `1.0` or `1e3` for one. Names lose the escapes that they do not need: V8 takes a name
+ * with escapes for another that it has met before (nodejs/node#63785), and no name that we know needs any.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const textForParsing = (document: Document, start: number, end: number): string => {
+  let text = ""
+  let at = start
+  for (const [from, to, instead] of document.spellings) {
+    if (from >= at && to <= end) {
+      text += document.text.slice(at, from) + instead
+      at = to
+    }
+  }
+  return text + document.text.slice(at, end)
+}
+
+/**
+ * Gets the value of a document for a decoder: numbers that are not written as integers of 64 bits are infinite in it.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const toValue = (document: Document): unknown => JSON.parse(textForParsing(document, 0, document.text.length))
+
+/**
+ * Gets the value of an outermost member, as `toValue` gives it; `undefined` where there is none of that name.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const memberValue = (document: Document, name: string): unknown => {
+  const found = document.members.find((member) => member.name === name)
+  return found === undefined ? undefined : JSON.parse(textForParsing(document, found.start, found.end))
+}
+
+/**
  * Gets an outermost member as Go's encoder writes a raw message: compacted and HTML-escaped, but with its own escapes,
  * number spellings and member order.
  *

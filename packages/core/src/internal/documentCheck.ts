@@ -83,7 +83,7 @@ const checkWith = (
   const issues = issuesOf(path, check(bytes))
   const document = Json.parse(bytes)
   if (Result.isFailure(document)) return { members: {}, isJson: false, issues }
-  const value: unknown = JSON.parse(document.success.text)
+  const value = Json.toValue(document.success)
   const told = new Set(issues.map((issue) => issue.pointer))
   const odd = nulls(value, names, { path, pointer: "" }).filter(({ pointer }) => !told.has(pointer))
   return {

@@ -113,38 +113,14 @@ const problems = (document: Json.Document, faults: ReadonlyArray<Rule.Fault>): R
   return faults.map((fault) => toProblem(document, fault, locate(fault.path)))
 }
 
-/**
- * The text of a part of a document for `JSON.parse`. Numbers that are not written as integers of 64 bits, which no
- * document of ours has a use for, become infinite, so that no decoder of an integer takes `1.0` or `1e3` for one. Names
- * lose the escapes that they do not need: V8 takes a name with escapes for another that it has met before
- * (nodejs/node#63785), and no name that we know needs any.
- */
-const textOf = (document: Json.Document, start: number, end: number): string => {
-  let text = ""
-  let at = start
-  for (const [from, to, instead] of document.spellings) {
-    if (from >= at && to <= end) {
-      text += document.text.slice(at, from) + instead
-      at = to
-    }
-  }
-  return text + document.text.slice(at, end)
-}
-
 /** The value of a document for its decoder. An outermost member can be left out, which is decoded by itself. */
 const valueOf = (document: Json.Document, without?: string): unknown => {
   const left = document.members.find((member) => member.name === without)
+  if (left === undefined) return Json.toValue(document)
   return JSON.parse(
-    left === undefined
-      ? textOf(document, 0, document.text.length)
-      : textOf(document, 0, left.start) + "null" + textOf(document, left.end, document.text.length)
+    Json.textForParsing(document, 0, left.start) + "null" +
+      Json.textForParsing(document, left.end, document.text.length)
   )
-}
-
-/** The value of an outermost member for its decoder. */
-export const valueOfMember = (document: Json.Document, name: string): unknown => {
-  const member = document.members.find((member) => member.name === name)
-  return member === undefined ? undefined : JSON.parse(textOf(document, member.start, member.end))
 }
 
 /**
