@@ -53,7 +53,8 @@ const make = Effect.fnUntraced(function*(path: string, options: Options) {
   })
 
   const list = files.list(directory).pipe(
-    absentAs<ReadonlyArray<Uint8Array>>([]),
+    // A store, or a `refs`, that is no directory is not an empty one
+    Effect.catchIf((error) => error.code === "ENOENT", () => Effect.succeed<ReadonlyArray<Uint8Array>>([])),
     Effect.map((names) =>
       names.map((name) => new TextDecoder().decode(name))
         .filter((name) => name.endsWith(suffix) && RefDocument.isName(name.slice(0, -suffix.length)))

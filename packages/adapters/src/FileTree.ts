@@ -18,6 +18,16 @@ import * as Stream from "effect/Stream"
 import { basename, join, resolve } from "node:path"
 import { content, Files, type FileSystem, type Info, openFile } from "./internal/files.ts"
 
+const reasons: Readonly<Record<string, string>> = {
+  EACCES: "permission denied (EACCES)",
+  EIO: "the device failed (EIO)",
+  ELOOP: "its symbolic links lead in a circle (ELOOP)",
+  EMFILE: "too many open files (EMFILE)",
+  ENOENT: "there is no such file",
+  ENOTDIR: "a part of the path is not a directory (ENOTDIR)",
+  EPERM: "operation not permitted (EPERM)"
+}
+
 /**
  * Error raised where the machine refuses to read a file.
  *
@@ -29,8 +39,7 @@ export class FileUnreadable extends Schema.TaggedError<FileUnreadable>("@effect-
   { path: Schema.String, code: Schema.String, cause: Schema.Defect() }
 ) {
   override get message(): string {
-    const reason = this.code === "ENOENT" ? "there is no such file" : this.code
-    return `${this.path} cannot be read: ${reason}`
+    return `${this.path} cannot be read: ${reasons[this.code] ?? this.code}`
   }
 }
 
@@ -125,10 +134,10 @@ const goneOrUnreadable = (error: StoreIo): FileChanged | FileUnreadable =>
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
 const escaped = (bytes: Uint8Array): string =>
-  JSON.stringify(
-    String.fromCharCode(...bytes).replaceAll(/[^ -~]/g, (character) =>
+  `"${
+    String.fromCharCode(...bytes).replaceAll(/[^ !#-[\]-~]/g, (character) =>
       "\\x" + character.charCodeAt(0).toString(16).padStart(2, "0"))
-  )
+  }"`
 
 const decoded = (bytes: Uint8Array, path: string, what: string): Effect.Effect<string, UnsupportedFile> =>
   Effect.try({
@@ -305,8 +314,11 @@ const isArchive = Effect.fnUntraced(function*(bytes: Stream.Stream<Uint8Array, F
   const head = yield* headOf(bytes)
   if (head[0] !== 0x1f || head[1] !== 0x8b) return isTar(head)
   const { gunzip } = yield* Compression
-  // What is damaged further on is still an archive, and is to be refused as one
-  return isTar(yield* headOf(Stream.catchTag(gunzip(bytes), "CorruptContent", () => Stream.empty)))
+  return yield* headOf(gunzip(bytes)).pipe(
+    Effect.map(isTar),
+    // Damaged before it could be told: refused as an archive, rather than put into a layer as it is
+    Effect.catchTag("CorruptContent", () => Effect.succeed(true))
+  )
 })
 
 /**

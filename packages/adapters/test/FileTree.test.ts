@@ -194,7 +194,6 @@ describe("a file", () => {
 
   const others: ReadonlyArray<readonly [string, Uint8Array]> = [
     ["that is compressed", gzipSync("no archive")],
-    ["that only begins as gzip does", new Uint8Array([0x1f, 0x8b, 1, 2, 3])],
     ["of text", Buffer.from("ustar".repeat(200))],
     ["of zeros", new Uint8Array(1 << 20)],
     ["without content", new Uint8Array()]
@@ -252,6 +251,23 @@ describe("an archive", () => {
       }
     }).pipe(provided))
 
+  it.live("that is compressed and damaged from its beginning on is refused too", () =>
+    Effect.gen(function*() {
+      const { gzip } = archives()
+      const bytes = readFileSync(gzip)
+      const damaged: ReadonlyArray<readonly [string, Uint8Array]> = [
+        ["its header alone", bytes.subarray(0, 10)],
+        ["its first block", bytes.map((byte, index) => index === 12 ? byte ^ 0xff : byte)],
+        ["its checksum", bytes.map((byte, index) => index === bytes.length - 5 ? byte ^ 0xff : byte)],
+        ["what follows it", Buffer.concat([bytes, Buffer.from("garbage")])]
+      ]
+      for (const [what, content] of damaged) {
+        writeFileSync(gzip, content)
+        const error = yield* Effect.flip(FileTree.store(gzip))
+        assert.strictEqual(error._tag, "CorruptContent", what)
+      }
+    }).pipe(provided))
+
   it.live("lands where it says itself", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(FileTree.store(archives().gnu, { at: "/app" }))
@@ -292,7 +308,7 @@ describe("what a layer cannot hold", () => {
       const error = yield* Effect.flip(tar(directory))
       assert.strictEqual(
         error.message,
-        `${directory} cannot be put into a layer: expected names in UTF-8, found ${JSON.stringify("x\\xffa")}`
+        `${directory} cannot be put into a layer: expected names in UTF-8, found "x\\xffa"`
       )
       const links = files({})
       symlinkSync(Buffer.from([0xfe]), join(links, "l"))
@@ -305,6 +321,17 @@ describe("what a layer cannot hold", () => {
       execFileSync("mknod", [join(directory, "null"), "c", "1", "3"])
       const error = yield* Effect.flip(tar(directory))
       assert.strictEqual(error._tag === "UnsupportedFile" && error.found, "a device")
+    }))
+
+  it.live("such as a path that leads through a file, or in a circle", () =>
+    Effect.gen(function*() {
+      const directory = files({ a: "" })
+      symlinkSync("loop", join(directory, "loop"))
+      for (
+        const [name, reason] of [["a/b", /: a part of the path is not a directory/], ["loop", /: .* circle/]] as const
+      ) {
+        assert.match((yield* Effect.flip(tar(join(directory, name)))).message, reason)
+      }
     }))
 
   it.live("such as a path that is not there", () =>

@@ -9,17 +9,24 @@ import * as Predicate from "effect/Predicate"
 /** Deeper causes than this are cut off; no error of ours comes near. */
 const maxDepth = 32
 
+/** Told elsewhere, or not at all. */
+const withheld = new Set(["_tag", "message", "name", "stack"])
+
+/** Effect's marks on its own values, such as `~effect/cli/CliError`, tell a reader nothing. */
+const members = (value: object): ReadonlyArray<readonly [string, unknown]> =>
+  Object.entries(value).filter(([key]) => !key.startsWith("~effect/"))
+
 const errorFields = (error: Error): ReadonlyArray<readonly [string, unknown]> => [
   ["_tag", Predicate.hasProperty(error, "_tag") ? error._tag : error.name],
   ["message", error.message],
-  ...Object.entries(error).filter(([key]) => key !== "_tag" && key !== "message" && key !== "stack" && key !== "name"),
+  ...members(error).filter(([key]) => !withheld.has(key)),
   // `new Error(message, { cause })` does not make it enumerable
   ...(Object.hasOwn(error, "cause") ? [["cause", error.cause] as const] : [])
 ]
 
 const plain = (value: unknown, depth: number): unknown => {
   if (typeof value === "bigint") return value.toString()
-  if (!Predicate.isObject(value)) return value
+  if (typeof value !== "object" || value === null) return value
   if (depth > maxDepth) return undefined
   if (value instanceof Uint8Array) return Encoding.encode(value)
   const next = (child: unknown) => plain(child, depth + 1)
@@ -28,7 +35,7 @@ const plain = (value: unknown, depth: number): unknown => {
   if (value instanceof Set) return Array.from(value, next)
   if (value instanceof Map) return Object.fromEntries(Array.from(value, ([key, child]) => [String(key), next(child)]))
   if (Predicate.hasProperty(value, "toJSON") && typeof value.toJSON === "function") return next(value.toJSON())
-  return Object.fromEntries(Object.entries(value).map(([key, child]) => [key, next(child)]))
+  return Object.fromEntries(members(value).map(([key, child]) => [key, next(child)]))
 }
 
 /**

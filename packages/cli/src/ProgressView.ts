@@ -67,9 +67,10 @@ const live = (stream: NodeJS.WriteStream): View => {
     // A line that wraps could not be written over
     return status === undefined ? "" : style("2", line(status, now).slice(0, Math.max(0, (stream.columns || 80) - 1)))
   }
+  let clock = 0
   return {
     update: (status) => {
-      const now = status.completed ?? status.started
+      const now = clock = Math.max(clock, status.completed ?? status.started)
       if (status.completed === undefined) running.set(status.id, status)
       else running.delete(status.id)
       const ended = status.completed === undefined
@@ -78,6 +79,7 @@ const live = (stream: NodeJS.WriteStream): View => {
       stream.write(eraseLine + ended + draw(now))
     },
     tick: (now) => {
+      clock = now
       if (running.size > 0) stream.write(eraseLine + draw(now))
     }
   }

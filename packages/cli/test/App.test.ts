@@ -107,6 +107,8 @@ describe.concurrent("help and usage", () => {
     assert.deepStrictEqual(error.command, ["effect-oci", "print"])
     assert.match(error.message, /"many"/)
     assert.strictEqual(error.errors[0]._tag, "InvalidValue")
+    assert.match(error.errors[0].message, /"many"/)
+    assert.notInclude(stdout, "~effect")
     assert.strictEqual(JSON.parse((await run(["group", "--json"])).stdout).error._tag, "UsageError")
     assert.strictEqual((await run(["print", "--lines", "many", "--", "--json"])).stdout, "")
   })

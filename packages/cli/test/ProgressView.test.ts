@@ -27,7 +27,10 @@ const pass = (seconds: number) =>
   Effect.forEach(Array.from({ length: seconds }), () => TestClock.adjust("1 second"), { discard: true })
 
 describe("ProgressView", () => {
-  afterEach(() => vi.restoreAllMocks())
+  afterEach(() => {
+    vi.restoreAllMocks()
+    vi.unstubAllEnvs()
+  })
 
   it.effect("writes a line when the work is done, and now and then before that", () =>
     Effect.gen(function*() {
@@ -39,6 +42,26 @@ describe("ProgressView", () => {
         written(),
         "adding x ... 1 MiB of 2 MiB\nadding x ... 1 MiB of 2 MiB\nadding x ... done\n"
       )
+    }))
+
+  it.effect("keeps to the time that has passed on a terminal, also when work reports", () =>
+    Effect.gen(function*() {
+      const written = capture()
+      const { hasColors, isTTY } = process.stderr
+      Object.assign(process.stderr, { isTTY: true, hasColors: () => false })
+      vi.stubEnv("TERM", "xterm")
+      yield* Effect.addFinalizer(() => Effect.sync(() => Object.assign(process.stderr, { isTTY, hasColors })))
+      const reporting = Effect.gen(function*() {
+        const progress = yield* Progress.Progress
+        const started = yield* Clock.currentTimeMillis
+        yield* Effect.sleep("5050 millis")
+        yield* progress.report({ id: "adding x", started, current: 1024 })
+      }).pipe(Progress.oneOff("adding x"))
+      const fiber = yield* Effect.forkChild(ProgressView.show(reporting))
+      yield* pass(6)
+      yield* Fiber.join(fiber)
+      assert.include(written(), "adding x ... 1 KiB 5.0 s")
+      assert.notInclude(written(), "adding x ... 1 KiB 0.0 s")
     }))
 
   it.effect("tells a failure and an interruption, and leaves both as they are", () =>

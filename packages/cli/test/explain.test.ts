@@ -17,6 +17,15 @@ describe("explain", () => {
     assert.notInclude(stdout, "--repair")
   })
 
+  it("shows no table where there is nothing to put into it", async () => {
+    const { directory, image, tag } = makeLayout()
+    tag("latest", image({ history: [], rootfs: { type: "layers", diff_ids: [] } }, { layers: [] }))
+    const { code, stdout } = await run(["explain", `oci:${directory}`])
+    assert.strictEqual(code, 0)
+    assert.notInclude(stdout, "ITEM")
+    assert.match(stdout, /\ncreated .+\n\nThe .*\nThe image has no history, which is allowed\.\n$/)
+  })
+
   it("tells what each repair would do", async () => {
     const { directory, image, tag } = makeLayout()
     tag("latest", image({ history: [{ created_by: "a" }] }))

@@ -88,7 +88,12 @@ describe("ref add", () => {
     ["a destination above the root", ["app", ".", "--at", "../x"], 1, /files cannot land at "\.\.\/x"/],
     ["a bad name", ["App", "."], 2, /Invalid value for argument <NAME>: "App".*lower-case/],
     ["a bad parent", ["app", ".", "--parent", "../base"], 2, /Invalid value for flag --parent: "\.\.\/base"/],
-    ["a bad time", ["app", ".", "--created", "1700000000"], 2, /--created: expected an RFC 3339 time .* found "1700000000"/],
+    [
+      "a bad time",
+      ["app", ".", "--created", "1700000000"],
+      2,
+      /--created: expected an RFC 3339 time .* found "1700000000"/
+    ],
     ["an empty store", ["app", ".", "--store", ""], 2, /Missing value for flag --store/],
     ["an empty path", ["app", ""], 2, /Invalid value for argument <PATH>/]
   ])("refuses %s", async (_, args, expected, message) => {
@@ -131,6 +136,14 @@ describe("ref list", () => {
     assert.strictEqual((await run(["ref", "list", "--json"], env)).stdout, "[]\n")
   })
 
+  it("does not take a file for an empty store", async () => {
+    writeFileSync(path("store"), "")
+    const { code, stdout } = await run(["ref", "list", "--json"], env)
+    assert.strictEqual(code, 1)
+    const { error } = JSON.parse(stdout)
+    assert.deepStrictEqual([error._tag, error.code], ["StoreIo", "ENOTDIR"])
+  })
+
   it("lists what it can, and warns of the rest", async () => {
     await add("app")
     writeFileSync(path("store/refs/broken.json"), "{")
@@ -139,6 +152,7 @@ describe("ref list", () => {
     assert.match(stderr, /^warning: the ref "broken" cannot be read from .*broken\.json/)
     const [, broken] = JSON.parse(stdout)
     assert.deepStrictEqual([broken.name, broken.error._tag], ["broken", "RefUnreadable"])
+    assert.match(broken.error.message, /^the ref "broken" cannot be read from /)
     assert.match((await run(["ref", "list"], env)).stdout, /^broken  -/m)
   })
 })
@@ -176,6 +190,7 @@ describe("ref remove", () => {
     assert.strictEqual(refused.code, 1)
     const { error } = JSON.parse(refused.stdout)
     assert.deepStrictEqual([error._tag, error.children], ["RefInUse", ["app"]])
+    assert.match(error.message, /the parent of "app": remove it first$/)
     assert.strictEqual((await run(["ref", "remove", "app"], env)).stdout, "removed app\n")
     assert.strictEqual((await run(["ref", "remove", "base", "--json"], env)).stdout, "{\"removed\":\"base\"}\n")
     assert.strictEqual((await run(["ref", "list", "--json"], env)).stdout, "[]\n")

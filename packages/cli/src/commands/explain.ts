@@ -93,7 +93,7 @@ const describe = ({ explanation, image, platform }: Explained): string => {
   ]
   return [
     `${Terminal.printable(platform)} ${image.descriptor.digest}\ncreated ${time(explanation.created) || "-"}`,
-    Table.format(rows, [0, 1, 2]),
+    entries.length + unexplained.length === 0 ? "" : Table.format(rows, [0, 1, 2]),
     [...(base === undefined ? [] : [baseLine(base)]), ...notes, ...notesOf(explanation)]
       .map((note) => Terminal.printable(note)).join("\n"),
     ...(repairs.length === 0
@@ -101,7 +101,7 @@ const describe = ({ explanation, image, platform }: Explained): string => {
       : [
         ["What export --repair would do:", ...repairs.map(({ effect, policy }) => `  ${policy}: ${effect}`)].join("\n")
       ])
-  ].join("\n\n")
+  ].filter((section) => section !== "").join("\n\n")
 }
 
 const toJson = ({ explanation, image, platform }: Explained) => ({
