@@ -6,7 +6,7 @@
  * @since 0.1.0
  */
 import type { BlobStore, BlobStoreError, StoreIo } from "@effect-oci/core/BlobStore"
-import { Compression, type CorruptContent } from "@effect-oci/core/Compression"
+import { Compression, CorruptContent } from "@effect-oci/core/Compression"
 import type { Hash } from "@effect-oci/core/Hash"
 import * as Layer from "@effect-oci/core/Layer"
 import * as Json from "@effect-oci/schema/Json"
@@ -373,7 +373,26 @@ export const open = Effect.fn("FileTree.open")(function*(
 })
 
 /**
+ * Error raised where an archive cannot be read as a layer.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidArchive extends Schema.TaggedError<InvalidArchive>("@effect-oci/adapters/InvalidArchive")(
+  "InvalidArchive",
+  { path: Schema.String, cause: Schema.Union([CorruptContent, Layer.InvalidLayer]) }
+) {
+  override get message() {
+    return `cannot make a layer of the archive ${this.path}`
+  }
+}
+
+/**
  * Stores a directory, a file or a layer's archive as a layer. An archive that is compressed keeps its bytes.
+ *
+ * **Details**
+ *
+ * `onRead` is told of each piece that has been read, in bytes of the tar archive, or of the archive that exists.
  *
  * **Example** (Storing a directory as a layer)
  *
@@ -396,12 +415,14 @@ export const open = Effect.fn("FileTree.open")(function*(
  */
 export const store = Effect.fn("FileTree.store")(function*(
   path: string,
-  options?: Options
-): Effect.fn.Return<
-  Layer.Stored,
-  FileTreeError | BlobStoreError | CorruptContent | Layer.InvalidLayer,
-  BlobStore | Compression | Hash
-> {
-  const source = yield* open(path, options)
-  return yield* source.kind === "archive" ? Layer.adopt(source.archive) : Layer.store(source.tar)
+  options: Options & { readonly onRead?: (bytes: number) => Effect.Effect<void> } = {}
+): Effect.fn.Return<Layer.Stored, FileTreeError | InvalidArchive | BlobStoreError, BlobStore | Compression | Hash> {
+  const { onRead = () => Effect.void } = options
+  const counted = <E, R>(content: Stream.Stream<Uint8Array, E, R>) =>
+    Stream.tap(content, (chunk) => onRead(chunk.length))
+  const invalid = (cause: InvalidArchive["cause"]) => Effect.fail(new InvalidArchive({ path, cause }))
+  return yield* Effect.flatMap(
+    open(path, options),
+    (source) => source.kind === "archive" ? Layer.adopt(counted(source.archive)) : Layer.store(counted(source.tar))
+  ).pipe(Effect.catchTags({ CorruptContent: invalid, InvalidLayer: invalid }))
 })

@@ -7,9 +7,6 @@
 import * as Progress from "@effect-oci/core/Progress"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
-import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import process from "node:process"
 import * as Table from "./Table.ts"
@@ -92,19 +89,11 @@ const live = (stream: NodeJS.WriteStream): View => {
  * @since 0.1.0
  */
 export const show = <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.gen(function*() {
+  Progress.watch(work, (events) => {
     const view = Terminal.canRewrite(process.stderr) ? live(process.stderr) : plain(process.stderr)
-    const scope = yield* Scope.make()
-    const { events, progress } = yield* Scope.provide(Progress.make, scope)
     const ticks = Stream.mapEffect(Stream.tick("100 millis"), () => Clock.currentTimeMillis)
-    const watcher = yield* Effect.forkChild(
-      Stream.runForEach(
-        Stream.merge(events, ticks, { haltStrategy: "left" }),
-        (event) => Effect.sync(() => typeof event === "number" ? view.tick(event) : view.update(event))
-      )
-    )
-    return yield* work.pipe(
-      Effect.provideService(Progress.Progress, progress),
-      Effect.onExit(() => Effect.andThen(Scope.close(scope, Exit.void), Fiber.join(watcher)))
+    return Stream.runForEach(
+      Stream.merge(events, ticks, { haltStrategy: "left" }),
+      (event) => Effect.sync(() => typeof event === "number" ? view.tick(event) : view.update(event))
     )
   })

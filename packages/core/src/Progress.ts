@@ -8,6 +8,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 
@@ -44,35 +45,39 @@ export const Progress = Context.Reference<{ readonly report: (status: Status) =>
 )
 
 /**
- * Makes a consumer's end of progress: a service to provide to the work, and the events that it gives. They end with the
- * scope.
+ * Watches the progress of an effect: hands each event of it to a consumer, in order, and ends when the effect has ended
+ * and the last event is taken. A consumer that fails takes no further events; the effect goes on.
  *
- * **Example** (Watching an effect)
+ * **Example** (Writing progress as lines)
  *
  * ```ts
  * import * as Progress from "@effect-oci/core/Progress"
+ * import * as Console from "effect/Console"
  * import * as Effect from "effect/Effect"
  * import * as Stream from "effect/Stream"
  *
- * const program = Effect.gen(function*() {
- *   const { events, progress } = yield* Progress.make
- *   yield* Effect.forkScoped(Stream.runForEach(events, (status) => Effect.log(status.id)))
- *   return yield* Progress.oneOff("exporting layers")(Effect.succeed(1)).pipe(
- *     Effect.provideService(Progress.Progress, progress)
- *   )
- * })
+ * const work = Progress.oneOff("exporting layers")(Effect.sleep("1 second"))
+ *
+ * const watched = Progress.watch(work, (events) =>
+ *   events.pipe(Stream.runForEach((status) => Console.log(JSON.stringify(status)))))
  * ```
  *
- * @category constructors
+ * @category running
  * @since 0.1.0
  */
-export const make = Effect.gen(function*() {
-  const queue = yield* Effect.acquireRelease(Queue.unbounded<Status, Cause.Done>(), Queue.end)
-  return {
-    progress: { report: (status: Status) => Effect.asVoid(Queue.offer(queue, status)) },
-    events: Stream.fromQueue(queue)
-  }
-})
+export const watch = <A, E, R, R2>(
+  work: Effect.Effect<A, E, R>,
+  consume: (events: Stream.Stream<Status>) => Effect.Effect<void, unknown, R2>
+): Effect.Effect<A, E, R | R2> =>
+  Effect.gen(function*() {
+    const queue = yield* Queue.unbounded<Status, Cause.Done>()
+    const progress = { report: (status: Status) => Effect.asVoid(Queue.offer(queue, status)) }
+    const consumer = yield* Effect.forkChild(Effect.ignore(consume(Stream.fromQueue(queue))))
+    return yield* work.pipe(
+      Effect.provideService(Progress, progress),
+      Effect.onExit(() => Effect.andThen(Queue.end(queue), Fiber.join(consumer)))
+    )
+  })
 
 const messageOf = (cause: Cause.Cause<unknown>): string =>
   Cause.hasInterruptsOnly(cause) ? "interrupted" : Cause.prettyErrors(cause)[0]?.message ?? "failed"

@@ -4,7 +4,6 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
-import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 
@@ -92,24 +91,38 @@ describe("oneOff", () => {
     }))
 })
 
-describe("make", () => {
-  it.effect("gives events as they come, and ends them with the scope", () =>
+describe("watch", () => {
+  const seenBy = (seen: Array<string>) => (events: Stream.Stream<Progress.Status>) =>
+    Stream.runForEach(
+      events,
+      ({ completed, error, id }) =>
+        Effect.sync(() => void seen.push(`${id} ${completed === undefined ? "begins" : error ?? "ends"}`))
+    )
+
+  it.effect("hands on every event, the last one too, and gives what the work gives", () =>
     Effect.gen(function*() {
-      const scope = yield* Scope.make()
-      const { events, progress } = yield* Scope.provide(Progress.make, scope)
       const seen: Array<string> = []
-      const consumer = yield* Effect.forkChild(
-        Stream.runForEach(events, ({ id }) => Effect.sync(() => void seen.push(id)))
-      )
-      yield* progress.report({ id: "first", started: 0 })
-      yield* Effect.yieldNow
+      const work = Progress.oneOff("first")(Effect.andThen(Progress.oneOff("second")(Effect.void), Effect.succeed(1)))
+      assert.strictEqual(yield* Progress.watch(work, seenBy(seen)), 1)
+      assert.deepStrictEqual(seen, ["first begins", "second begins", "second ends", "first ends"])
+    }))
+
+  it.effect("also of work that fails, and of work that is interrupted", () =>
+    Effect.gen(function*() {
+      const seen: Array<string> = []
+      const failing = Progress.oneOff("failing")(Effect.fail("no"))
+      assert.strictEqual(yield* Effect.flip(Progress.watch(failing, seenBy(seen))), "no")
+      const fiber = yield* Effect.forkChild(Progress.watch(Progress.oneOff("endless")(Effect.never), seenBy(seen)))
       yield* TestClock.adjust("1 second")
-      assert.deepStrictEqual(seen, ["first"])
-      yield* progress.report({ id: "second", started: 0 })
-      yield* Scope.close(scope, Exit.void)
-      yield* Fiber.join(consumer)
-      assert.deepStrictEqual(seen, ["first", "second"])
-      yield* progress.report({ id: "too late", started: 0 })
-      assert.deepStrictEqual(seen, ["first", "second"])
+      yield* Fiber.interrupt(fiber)
+      assert.deepStrictEqual(seen, ["failing begins", "failing no", "endless begins", "endless interrupted"])
+    }))
+
+  it.effect("goes on where the consumer fails", () =>
+    Effect.gen(function*() {
+      const work = Progress.oneOff("work")(Effect.as(Effect.sleep("1 second"), 1))
+      const fiber = yield* Effect.forkChild(Progress.watch(work, () => Effect.fail("gone")))
+      yield* TestClock.adjust("2 seconds")
+      assert.strictEqual(yield* Fiber.join(fiber), 1)
     }))
 })

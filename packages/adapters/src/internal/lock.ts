@@ -90,6 +90,9 @@ const pauses = [1, 2, 4, 8, 16, 32] as const
 
 const pauseAfter = (attempt: number): number => pauses[Math.min(attempt, pauses.length - 1)] ?? 1
 
+/** How long is waited without a word, in milliseconds. */
+const patience = 1000
+
 /**
  * Runs an effect while this process holds the lock of a directory. Waits for it up to `timeout`; the wait can be
  * interrupted, and so can the effect.
@@ -110,10 +113,16 @@ export const withLock = (files: FileSystem, directory: string, timeout: Duration
           Effect.as(true),
           Effect.catchIf((error) => error.code === "EEXIST", () => Effect.succeed(false))
         )
-        const deadline = (yield* Clock.currentTimeMillis) + Duration.toMillis(timeout)
+        const start = yield* Clock.currentTimeMillis
+        let isTold = false
         for (let attempt = 0; !(yield* take); attempt++) {
-          if ((yield* Clock.currentTimeMillis) >= deadline) {
+          const waited = (yield* Clock.currentTimeMillis) - start
+          if (waited >= Duration.toMillis(timeout)) {
             return yield* new StoreLocked({ path, holder: describe(yield* read(files, path)) })
+          }
+          if (!isTold && waited >= patience) {
+            isTold = true
+            yield* Effect.logWarning(`waiting for the lock ${path}, held by ${describe(yield* read(files, path))}`)
           }
           yield* restore(Effect.sleep(Duration.millis(pauseAfter(attempt) * (0.5 + (yield* Random.next)))))
         }

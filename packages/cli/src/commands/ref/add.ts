@@ -7,7 +7,7 @@ import * as FileTree from "@effect-oci/adapters/FileTree"
 import * as NodeCompression from "@effect-oci/adapters/NodeCompression"
 import * as NodeHash from "@effect-oci/adapters/NodeHash"
 import * as CacheRef from "@effect-oci/core/CacheRef"
-import * as ImageLayer from "@effect-oci/core/Layer"
+import type * as ImageLayer from "@effect-oci/core/Layer"
 import * as Progress from "@effect-oci/core/Progress"
 import * as RefStore from "@effect-oci/core/RefStore"
 import * as Timestamp from "@effect-oci/schema/Timestamp"
@@ -18,7 +18,6 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Stream from "effect/Stream"
 import * as Created from "../../Created.ts"
 import * as Flags from "../../Flags.ts"
 import * as Output from "../../Output.ts"
@@ -47,18 +46,14 @@ const store = Effect.fnUntraced(function*(path: string, at: string) {
   const started = yield* Clock.currentTimeMillis
   let current = 0
   let told = started
-  const counted = <E, R>(content: Stream.Stream<Uint8Array, E, R>) =>
-    Stream.tap(content, (chunk) =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) => {
-        current += chunk.length
-        if (now - told < interval) return Effect.void
-        told = now
-        return progress.report({ id, started, current })
-      }))
-  const source = yield* FileTree.open(path, { at })
-  return yield* (source.kind === "archive"
-    ? ImageLayer.adopt(counted(source.archive))
-    : ImageLayer.store(counted(source.tar))).pipe(Progress.oneOff(id))
+  const onRead = (bytes: number) =>
+    Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      current += bytes
+      if (now - told < interval) return Effect.void
+      told = now
+      return progress.report({ id, started, current })
+    })
+  return yield* FileTree.store(path, { at, onRead }).pipe(Progress.oneOff(id))
 })
 
 /** The time of the ref that has the name, where nothing but its time would change. */
