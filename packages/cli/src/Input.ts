@@ -87,9 +87,8 @@ export const read = Effect.fnUntraced(function*(
   }
   const files = yield* FileSystem.FileSystem
   const info = yield* Effect.mapError(files.stat(path), unreadable)
-  // Opening a FIFO would wait for its other end; a shell's <(command) has one
-  const isOpen = info.type === "FIFO" && path.startsWith("/dev/fd/")
-  const kind = isOpen ? undefined : kinds[info.type]
+  // Opening a FIFO would wait for its other end
+  const kind = kinds[info.type]
   if (kind !== undefined) return yield* new InputUnreadable({ document, path, found: kind })
   const size = ByteSize.toNumberUnsafe(info.size)
   if (size > limit) return yield* new Json.LimitExceeded({ document, limit, size })
