@@ -163,8 +163,9 @@ const run = Effect.fnUntraced(function*(options: Options) {
   const { configs, descriptor } = exported
   const name = ImageArgument.format(options.to)
   if (options.json) {
-    const { changes, differingRules } = exported
-    return yield* Output.json({ image: name, descriptor, config: configs[0], configs, changes, differingRules })
+    const { changes, differingRules, warnings } = exported
+    const config = configs[0]
+    return yield* Output.json({ image: name, descriptor, config, configs, warnings, changes, differingRules })
   }
   yield* Output.line(Table.format([
     ["image", name],
