@@ -6,7 +6,7 @@
  * @since 0.1.0
  */
 import type { BlobStore, BlobStoreError, StoreIo } from "@effect-oci/core/BlobStore"
-import { Compression, CorruptContent } from "@effect-oci/core/Compression"
+import * as Compression from "@effect-oci/core/Compression"
 import type { Hash } from "@effect-oci/core/Hash"
 import * as Layer from "@effect-oci/core/Layer"
 import * as Json from "@effect-oci/schema/Json"
@@ -16,7 +16,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { basename, join, resolve } from "node:path"
-import { content, Files, type FileSystem, type Info, openFile } from "./internal/files.ts"
+import { chunkSize, content, Files, type FileSystem, type Info, openFile } from "./internal/files.ts"
 
 const reasons: Readonly<Record<string, string>> = {
   EACCES: "permission denied (EACCES)",
@@ -112,7 +112,7 @@ export type FileTreeError = typeof FileTreeError.Type
  * @category options
  * @since 0.1.0
  */
-export interface Options {
+export interface Options extends Layer.Options {
   /** The directory in the layer where a directory's content lands, or a file with its name: `/` unless given. */
   readonly at?: string
 }
@@ -177,32 +177,47 @@ interface Found {
   readonly info: Info
 }
 
-/** The content of a file, which must not change: neither before it is opened, nor while it is read. */
-const contentOf = (files: FileSystem, found: Omit<Found, "path">): Stream.Stream<Uint8Array, FileTreeError> => {
-  const changed = (what: string) => new FileChanged({ path: found.source, found: what })
-  const compare = (now: Info) =>
-    now.identity !== found.info.identity
-      ? Effect.fail(changed("another file took its place"))
-      : now.size !== found.info.size
-      ? Effect.fail(changed(`it had ${found.info.size} bytes and has ${now.size}`))
-      : now.mtime === found.info.mtime
-      ? Effect.void
-      : Effect.fail(changed("it was written to"))
-  return Stream.unwrap(Effect.gen(function*() {
+type OnDisk = Omit<Found, "path">
+
+const otherFile = ({ source }: OnDisk) => new FileChanged({ path: source, found: "another file took its place" })
+
+/** A file must not change: neither before it is opened, nor while it is read. */
+const checkSame = (found: OnDisk, now: Info): Effect.Effect<void, FileChanged> => {
+  const changed = (what: string) => Effect.fail(new FileChanged({ path: found.source, found: what }))
+  return now.identity !== found.info.identity
+    ? Effect.fail(otherFile(found))
+    : now.size !== found.info.size
+    ? changed(`it had ${found.info.size} bytes and has ${now.size}`)
+    : now.mtime === found.info.mtime
+    ? Effect.void
+    : changed("it was written to")
+}
+
+const contentOf = (files: FileSystem, found: OnDisk): Stream.Stream<Uint8Array, FileTreeError> =>
+  Stream.unwrap(Effect.gen(function*() {
     const { file, info } = yield* openFile(files, found.source)
-    yield* compare(info)
+    yield* checkSame(found, info)
     return Stream.concat(
       content(file, info.size),
-      Stream.fromEffectDrain(Effect.flatMap(file.info, compare))
+      Stream.fromEffectDrain(Effect.flatMap(file.info, (now) => checkSame(found, now)))
     )
   })).pipe(Stream.mapError((error) =>
     error._tag === "StoreIo"
       ? goneOrUnreadable(error)
       : error._tag === "UnsafeFile"
-      ? changed("another file took its place")
+      ? otherFile(found)
       : error
   ))
-}
+
+/** How reading fails of what is not a file any more: a link, a directory, a socket. */
+const notFiles: ReadonlySet<string> = new Set(["ELOOP", "EISDIR", "ENXIO"])
+
+/** The content of a file that is small enough to be read in one go. */
+const bytesOf = (files: FileSystem, found: OnDisk): Effect.Effect<Uint8Array, FileTreeError> =>
+  files.readWhole(found.source, found.info.size).pipe(
+    Effect.mapError((error) => notFiles.has(error.code) ? otherFile(found) : goneOrUnreadable(error)),
+    Effect.flatMap(({ bytes, info }) => Effect.as(checkSame(found, info), bytes))
+  )
 
 /**
  * A file, or the files below a directory, sorted by path. What waits is kept with the least path at its end: a
@@ -253,9 +268,9 @@ const walk = Effect.fnUntraced(function*(files: FileSystem, root: Found): Effect
           if (target !== undefined) return Tar.hardlink(path, target, options)
           linked.set(info.identity, path)
         }
-        return info.size === 0
-          ? Tar.file(path, "", options)
-          : Tar.fileStream(path, info.size, contentOf(files, found), options)
+        return info.size > chunkSize
+          ? Tar.fileStream(path, info.size, contentOf(files, found), options)
+          : Tar.file(path, info.size === 0 ? "" : yield* bytesOf(files, found), options)
       }
       default:
         return yield* new UnsupportedFile({
@@ -278,7 +293,7 @@ const walk = Effect.fnUntraced(function*(files: FileSystem, root: Found): Effect
   )
 })
 
-const tarOf = (files: FileSystem, root: Omit<Found, "path">, name: string, at: ReadonlyArray<string>) =>
+const tarOf = (files: FileSystem, root: OnDisk, name: string, at: ReadonlyArray<string>) =>
   Stream.unwrap(
     walk(files, { ...root, path: [...at, ...(root.info.kind === "directory" ? [] : [name])].join("/") })
   ).pipe(
@@ -312,9 +327,10 @@ const headOf = <E, R>(bytes: Stream.Stream<Uint8Array, E, R>) => {
 
 const isArchive = Effect.fnUntraced(function*(bytes: Stream.Stream<Uint8Array, FileTreeError>) {
   const head = yield* headOf(bytes)
-  if (head[0] !== 0x1f || head[1] !== 0x8b) return isTar(head)
-  const { gunzip } = yield* Compression
-  return yield* headOf(gunzip(bytes)).pipe(
+  const { decompress } = yield* Compression.Compression
+  const format = Compression.sniff(head)
+  if (format === "uncompressed") return isTar(head)
+  return yield* headOf(decompress(format)(bytes)).pipe(
     Effect.map(isTar),
     // Damaged before it could be told: refused as an archive, rather than put into a layer as it is
     Effect.catchTag("CorruptContent", () => Effect.succeed(true))
@@ -323,7 +339,7 @@ const isArchive = Effect.fnUntraced(function*(bytes: Stream.Stream<Uint8Array, F
 
 /**
  * What a path was found to be: files, which have yet to become a tar archive, or a layer's archive, plain or compressed with
- * gzip. Both streams read the disk when they run.
+ * gzip or Zstandard. Both streams read the disk when they run.
  *
  * @category models
  * @since 0.1.0
@@ -348,8 +364,8 @@ export type Source =
  */
 export const open = Effect.fn("FileTree.open")(function*(
   path: string,
-  options: Options = {}
-): Effect.fn.Return<Source, FileTreeError, Compression> {
+  options: Pick<Options, "at"> = {}
+): Effect.fn.Return<Source, FileTreeError, Compression.Compression> {
   const files = yield* Files
   const at = yield* checkDestination(options.at ?? "/")
   const source = yield* Effect.mapError(files.realPath(path), fromIo)
@@ -373,6 +389,7 @@ export const open = Effect.fn("FileTree.open")(function*(
 })
 
 /**
+/**
  * Error raised where an archive cannot be read as a layer.
  *
  * @category errors
@@ -380,7 +397,7 @@ export const open = Effect.fn("FileTree.open")(function*(
  */
 export class InvalidArchive extends Schema.TaggedError<InvalidArchive>("@effect-oci/adapters/InvalidArchive")(
   "InvalidArchive",
-  { path: Schema.String, cause: Schema.Union([CorruptContent, Layer.InvalidLayer]) }
+  { path: Schema.String, cause: Schema.Union([Compression.CorruptContent, Layer.InvalidLayer]) }
 ) {
   override get message() {
     return `cannot make a layer of the archive ${this.path}`
@@ -388,7 +405,8 @@ export class InvalidArchive extends Schema.TaggedError<InvalidArchive>("@effect-
 }
 
 /**
- * Stores a directory, a file or a layer's archive as a layer. An archive that is compressed keeps its bytes.
+ * Stores a directory, a file or a layer's archive as a layer. An archive that is compressed keeps its bytes, whatever the
+ * options say.
  *
  * **Details**
  *
@@ -416,13 +434,20 @@ export class InvalidArchive extends Schema.TaggedError<InvalidArchive>("@effect-
 export const store = Effect.fn("FileTree.store")(function*(
   path: string,
   options: Options & { readonly onRead?: (bytes: number) => Effect.Effect<void> } = {}
-): Effect.fn.Return<Layer.Stored, FileTreeError | InvalidArchive | BlobStoreError, BlobStore | Compression | Hash> {
+): Effect.fn.Return<
+  Layer.Stored,
+  FileTreeError | InvalidArchive | BlobStoreError | Compression.InvalidLevel,
+  BlobStore | Compression.Compression | Hash
+> {
   const { onRead = () => Effect.void } = options
   const counted = <E, R>(content: Stream.Stream<Uint8Array, E, R>) =>
     Stream.tap(content, (chunk) => onRead(chunk.length))
   const invalid = (cause: InvalidArchive["cause"]) => Effect.fail(new InvalidArchive({ path, cause }))
   return yield* Effect.flatMap(
     open(path, options),
-    (source) => source.kind === "archive" ? Layer.adopt(counted(source.archive)) : Layer.store(counted(source.tar))
+    (source) =>
+      source.kind === "archive"
+        ? Layer.adopt(counted(source.archive), options)
+        : Layer.store(counted(source.tar), options)
   ).pipe(Effect.catchTags({ CorruptContent: invalid, InvalidLayer: invalid }))
 })

@@ -3,6 +3,7 @@ import * as MemoryStore from "@effect-oci/adapters/MemoryStore"
 import * as NodeCompression from "@effect-oci/adapters/NodeCompression"
 import * as NodeHash from "@effect-oci/adapters/NodeHash"
 import * as BlobStore from "@effect-oci/core/BlobStore"
+import * as MediaType from "@effect-oci/schema/MediaType"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -25,7 +26,7 @@ import {
 } from "node:fs"
 import { dirname, join } from "node:path"
 import process from "node:process"
-import { gunzipSync, gzipSync } from "node:zlib"
+import { gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from "node:zlib"
 import { Files, type FileSystem } from "../src/internal/files.ts"
 import { judge } from "./judges.ts"
 import { temporaryDirectory } from "./temporary.ts"
@@ -177,6 +178,16 @@ describe("a directory", () => {
     }))
 })
 
+describe("a layer of files", () => {
+  it.live("is compressed as the options say", () =>
+    Effect.gen(function*() {
+      const directory = files({ a: "content" })
+      const { descriptor } = yield* FileTree.store(directory, { compression: "zstd", level: 19 })
+      assert.strictEqual(descriptor.mediaType, MediaType.layerZstd)
+      assert.isTrue(zstdDecompressSync(yield* BlobStore.getBytes(descriptor)).equals(yield* tar(directory)))
+    }).pipe(provided))
+})
+
 describe("a file", () => {
   it.live("lands with its own name", () =>
     Effect.gen(function*() {
@@ -215,19 +226,24 @@ describe("an archive", () => {
       execFileSync("tar", ["-c", ...args, "-f", path(name), "-C", directory, "."])
       return path(name)
     }
-    return { gnu: make("gnu.tar", "--format=gnu"), v7: make("v7.tar", "--format=v7"), gzip: make("tar.gz", "-z") }
+    const gnu = make("gnu.tar", "--format=gnu")
+    writeFileSync(path("tar.zst"), zstdCompressSync(readFileSync(gnu)))
+    return { gnu, v7: make("v7.tar", "--format=v7"), gzip: make("tar.gz", "-z"), zstd: path("tar.zst") }
   }
 
   it.live("is known by its content, and adopted", () =>
     Effect.gen(function*() {
-      const { gnu, gzip, v7 } = archives()
+      const { gnu, gzip, v7, zstd } = archives()
       for (const path of [gnu, v7]) {
         const stored = yield* FileTree.store(path)
         const blob = yield* BlobStore.getBytes(stored.descriptor)
         assert.isTrue(gunzipSync(blob).equals(readFileSync(path)))
       }
-      const stored = yield* FileTree.store(gzip)
-      assert.isTrue(readFileSync(gzip).equals(yield* BlobStore.getBytes(stored.descriptor)))
+      for (const [path, mediaType] of [[gzip, MediaType.layerGzip], [zstd, MediaType.layerZstd]] as const) {
+        const stored = yield* FileTree.store(path)
+        assert.strictEqual(stored.descriptor.mediaType, mediaType)
+        assert.isTrue(readFileSync(path).equals(yield* BlobStore.getBytes(stored.descriptor)))
+      }
     }).pipe(provided))
 
   it.live("without entries is one", () =>
@@ -353,29 +369,30 @@ describe("what a layer cannot hold", () => {
     }))
 })
 
+const changes: ReadonlyArray<readonly [string, (path: string) => void]> = [
+  ["is cut", (path) => truncateSync(path, 10)],
+  ["grows", (path) => appendFileSync(path, "more")],
+  ["is written to", (path) => {
+    const bytes = readFileSync(path)
+    bytes[0] = 1
+    writeFileSync(path, bytes)
+  }],
+  ["is replaced", (path) => {
+    writeFileSync(`${path}.new`, readFileSync(path))
+    renameSync(`${path}.new`, path)
+  }],
+  ["is removed", (path) => unlinkSync(path)],
+  ["becomes a link", (path) => {
+    unlinkSync(path)
+    symlinkSync("/etc/hostname", path)
+  }],
+  ["becomes a FIFO", (path) => {
+    unlinkSync(path)
+    execFileSync("mkfifo", [path])
+  }]
+]
+
 describe("a file that changes while it is read", () => {
-  const changes: ReadonlyArray<readonly [string, (path: string) => void]> = [
-    ["is cut", (path) => truncateSync(path, 10)],
-    ["grows", (path) => appendFileSync(path, "more")],
-    ["is written to", (path) => {
-      const bytes = readFileSync(path)
-      bytes[0] = 1
-      writeFileSync(path, bytes)
-    }],
-    ["is replaced", (path) => {
-      writeFileSync(`${path}.new`, readFileSync(path))
-      renameSync(`${path}.new`, path)
-    }],
-    ["is removed", (path) => unlinkSync(path)],
-    ["becomes a link", (path) => {
-      unlinkSync(path)
-      symlinkSync("/etc/hostname", path)
-    }],
-    ["becomes a FIFO", (path) => {
-      unlinkSync(path)
-      execFileSync("mkfifo", [path])
-    }]
-  ]
   const cases = changes.flatMap(([name, change]) =>
     (["before it is opened", "before its first byte", "before its last bytes"] as const).map((when) =>
       [name, when, change] as const
@@ -400,6 +417,31 @@ describe("a file that changes while it is read", () => {
                 return file.read(bytes)
               })
           }))
+        }
+      }
+      const error = yield* Effect.flip(FileTree.store(directory).pipe(Effect.provideService(Files, changing)))
+      assert.strictEqual(error._tag === "FileChanged" && error.path, path)
+    }).pipe(provided))
+})
+
+describe("a small file that changes", () => {
+  const others: ReadonlyArray<readonly [string, (path: string) => void]> = [
+    ...changes,
+    ["becomes a directory", (path) => {
+      unlinkSync(path)
+      mkdirSync(path)
+    }]
+  ]
+  it.live.each(others)("%s is told, and nothing is stored", ([, change]) =>
+    Effect.gen(function*() {
+      const directory = files({ a: "", small: "x".repeat(100) })
+      const path = join(directory, "small")
+      const real = yield* Files
+      const changing: FileSystem = {
+        ...real,
+        readWhole: (asked, size) => {
+          if (asked === path) change(path)
+          return real.readWhole(asked, size)
         }
       }
       const error = yield* Effect.flip(FileTree.store(directory).pipe(Effect.provideService(Files, changing)))

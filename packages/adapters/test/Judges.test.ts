@@ -15,6 +15,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { execFile, spawn } from "node:child_process"
+import { randomBytes } from "node:crypto"
 import {
   chmodSync,
   existsSync,
@@ -70,6 +71,7 @@ const makeTrees = (root: string) => {
   writeFileSync(join(app, "run.sh"), "#!/bin/sh\n")
   chmodSync(join(app, "run.sh"), 0o755)
   writeFileSync(join(app, "data.bin"), Buffer.alloc(3 << 20, "effect"))
+  writeFileSync(join(app, "noise.bin"), randomBytes(2_500_000))
   return { app, base }
 }
 

@@ -82,9 +82,10 @@ const exportImage = Effect.gen(function*() {
 const diffIdOf = (layer: Image.Layer) =>
   Effect.gen(function*() {
     const blobs = yield* BlobStore.BlobStore
-    const { gunzip } = yield* Compression.Compression
+    const { decompress } = yield* Compression.Compression
     const hasher = yield* Hash.Hash.useSync((hash) => hash.make("sha256"))
-    yield* Stream.runForEach(gunzip(blobs.get(layer.descriptor)), (bytes) => Effect.sync(() => hasher.update(bytes)))
+    yield* Stream.runForEach(decompress("gzip")(blobs.get(layer.descriptor)), (bytes) =>
+      Effect.sync(() => hasher.update(bytes)))
     return hasher.digest()
   })
 

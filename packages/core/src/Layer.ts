@@ -18,7 +18,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { BlobStore, type BlobStoreError } from "./BlobStore.ts"
-import { Compression, type CorruptContent } from "./Compression.ts"
+import * as Compression from "./Compression.ts"
 import { Hash } from "./Hash.ts"
 
 /**
@@ -31,7 +31,7 @@ export class InvalidLayer extends Schema.TaggedError<InvalidLayer>("@effect-oci/
   found: Schema.String
 }) {
   override get message(): string {
-    return `the content is not a layer: expected a tar archive, plain or compressed with gzip, found ${this.found}`
+    return `the content is not a layer: expected a tar archive, plain or compressed with gzip or Zstandard, found ${this.found}`
   }
 }
 
@@ -62,25 +62,65 @@ const hashed = <E, R>(content: Bytes<E, R>) =>
     }
   })
 
+const mediaTypes: Readonly<Record<Compression.Format, string>> = {
+  uncompressed: MediaType.layer,
+  gzip: MediaType.layerGzip,
+  zstd: MediaType.layerZstd
+}
+
 const put = Effect.fnUntraced(function*<E, R>(
-  content: Bytes<E, R>
+  content: Bytes<E, R>,
+  format: Compression.Format
 ): Effect.fn.Return<Descriptor.Descriptor, E | BlobStoreError, BlobStore | R> {
   const store = yield* BlobStore
-  return { mediaType: MediaType.layerGzip, ...yield* store.put(content) }
+  return { mediaType: mediaTypes[format], ...yield* store.put(content) }
 })
 
 /**
- * Compresses a tar archive with gzip and stores it, in one pass.
+ * What can be chosen about the blob of a layer.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface Options {
+  /** The format of the blob: gzip unless given. */
+  readonly compression?: Compression.Format
+  /** One of `Compression.levels`: the format's standard unless given. */
+  readonly level?: number
+}
+
+/**
+ * Compresses a tar archive and stores it, in one pass.
+ *
+ * **Details**
+ *
+ * The descriptor's media type is OCI's for the format. A level that the format does not have fails before anything is
+ * read.
+ *
+ * **Example** (Storing a layer as Zstandard)
+ *
+ * ```ts
+ * import * as Layer from "@effect-oci/core/Layer"
+ * import type * as Stream from "effect/Stream"
+ *
+ * const store = (tar: Stream.Stream<Uint8Array>) => Layer.store(tar, { compression: "zstd", level: 9 })
+ * ```
  *
  * @category combinators
  * @since 0.1.0
  */
 export const store = Effect.fn("Layer.store")(function*<E, R>(
-  tar: Bytes<E, R>
-): Effect.fn.Return<Stored, E | BlobStoreError, BlobStore | Hash | Compression | R> {
-  const { gzip } = yield* Compression
+  tar: Bytes<E, R>,
+  options: Options = {}
+): Effect.fn.Return<
+  Stored,
+  E | BlobStoreError | Compression.InvalidLevel,
+  BlobStore | Hash | Compression.Compression | R
+> {
+  const format = options.compression ?? "gzip"
+  const { compress } = yield* Compression.Compression
   const { content, digest } = yield* hashed(tar)
-  const descriptor = yield* put(gzip(content))
+  const descriptor = yield* put(compress(format, options.level)(content), format)
   return { descriptor, diffId: yield* digest }
 })
 
@@ -158,29 +198,32 @@ const peeked = Effect.fnUntraced(function*<E, R>(
 })
 
 /**
- * Stores a layer that exists as a tar archive, plain or compressed with gzip.
+ * Stores a layer that exists as a tar archive, plain or compressed with gzip or Zstandard.
  *
  * **Details**
  *
- * An archive that is compressed is stored byte for byte, so that its digest stays; a plain one is compressed. Content that
- * is not a tar archive, or that is damaged, leaves nothing in the store.
+ * An archive that is compressed is stored byte for byte, so that its digest stays, and the options do not touch it; a
+ * plain one is compressed as they say. Content that is not a tar archive, or that is damaged, leaves nothing in the store.
  *
  * @category combinators
  * @since 0.1.0
  */
 export const adopt = Effect.fn("Layer.adopt")(
   function*<E, R>(
-    archive: Bytes<E, R>
+    archive: Bytes<E, R>,
+    options: Options = {}
   ): Effect.fn.Return<
     Stored,
-    E | BlobStoreError | CorruptContent | InvalidLayer,
-    BlobStore | Hash | Compression | Scope.Scope | R
+    E | BlobStoreError | Compression.CorruptContent | Compression.InvalidLevel | InvalidLayer,
+    BlobStore | Hash | Compression.Compression | Scope.Scope | R
   > {
-    const { gunzip, gzip } = yield* Compression
-    const { content, head } = yield* peeked(archive, 2)
-    const isCompressed = head[0] === 0x1f && head[1] === 0x8b
-    const layer = yield* observed(content, (seen) => readTar(isCompressed ? gunzip(seen) : seen))
-    const descriptor = yield* put(isCompressed ? layer.content : gzip(layer.content))
+    const { compress, decompress } = yield* Compression.Compression
+    const { content, head } = yield* peeked(archive, Compression.sniffLength)
+    const found = Compression.sniff(head)
+    const isPlain = found === "uncompressed"
+    const layer = yield* observed(content, (seen) => readTar(decompress(found)(seen)))
+    const format = isPlain ? options.compression ?? "gzip" : found
+    const descriptor = yield* put(isPlain ? compress(format, options.level)(layer.content) : layer.content, format)
     return { descriptor, diffId: yield* layer.result }
   },
   Effect.scoped

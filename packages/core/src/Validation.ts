@@ -127,7 +127,7 @@ const checkLayer = (
   const issues = Reference.outcome(reference, read)
   const content = read.success.value
   if ("fact" in content) {
-    const member = content.fact._tag === "CorruptLayer" && compression !== "none" ? "digest" : "mediaType"
+    const member = content.fact._tag === "CorruptLayer" && compression !== "uncompressed" ? "digest" : "mediaType"
     return [...issues, Issue.make(Issue.inside(reference.at, member), content.fact)]
   }
   return diffId === undefined || content.diffId === diffId ? issues : [

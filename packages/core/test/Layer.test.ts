@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Tar from "effect/encoding/Tar"
 import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
-import { gunzipSync, gzipSync } from "node:zlib"
+import { gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from "node:zlib"
 import { blobs, digestOf, services } from "./services.ts"
 
 const provided = Effect.provide(services)
@@ -37,6 +37,38 @@ describe("store", () => {
       assert.isTrue(gunzipSync(blob).equals(tar))
     }).pipe(provided))
 
+  const formats: ReadonlyArray<readonly [Layer.Options, string, (bytes: Uint8Array) => Uint8Array]> = [
+    [{ compression: "uncompressed" }, MediaType.layer, (bytes) => bytes],
+    [{ compression: "gzip", level: 0 }, MediaType.layerGzip, gunzipSync],
+    [{ level: 9 }, MediaType.layerGzip, gunzipSync],
+    [{ compression: "zstd" }, MediaType.layerZstd, zstdDecompressSync]
+  ]
+  it.effect.each(formats)("writes what %s asks for", ([options, mediaType, read]) =>
+    Effect.gen(function*() {
+      const tar = yield* archive
+      for (const store of [Layer.store, Layer.adopt]) {
+        const { descriptor, diffId } = yield* store(Stream.succeed(tar), options)
+        assert.strictEqual(descriptor.mediaType, mediaType)
+        assert.strictEqual(diffId, digestOf(tar))
+        assert.deepStrictEqual(Buffer.from(read(yield* BlobStore.getBytes(descriptor))), Buffer.from(tar))
+      }
+    }).pipe(provided))
+
+  it.effect("tells the levels apart", () =>
+    Effect.gen(function*() {
+      const tar = yield* archive
+      const [stored, best] = yield* Effect.forEach([0, 9], (level) => Layer.store(Stream.succeed(tar), { level }))
+      assert.isAbove(stored?.descriptor.size ?? 0, tar.length)
+      assert.isBelow(best?.descriptor.size ?? tar.length, 2000)
+    }).pipe(provided))
+
+  it.effect("refuses a level that there is not, and stores nothing", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(Layer.store(archive.pipe(Stream.fromEffect), { compression: "zstd", level: 99 }))
+      assert.strictEqual(error.message, "zstd has no level 99: expected a whole number from 1 to 22")
+      assert.strictEqual(blobs.size, 0)
+    }).pipe(provided))
+
   it.effect("stores nothing of content that fails", () =>
     Effect.gen(function*() {
       const content = Stream.concat(Stream.succeed(yield* archive), Stream.fail("broken" as const))
@@ -49,13 +81,18 @@ describe("adopt", () => {
   it.effect("keeps the bytes of a compressed archive, in pieces of any size", () =>
     Effect.gen(function*() {
       const tar = yield* archive
-      const compressed = gzipSync(tar, { level: 1 })
-      for (const size of [1, 2, 100, compressed.length]) {
-        const { descriptor, diffId } = yield* Layer.adopt(pieces(compressed, size))
-        assert.strictEqual(descriptor.digest, digestOf(compressed))
-        assert.strictEqual(diffId, digestOf(tar))
+      const archives = [
+        [gzipSync(tar, { level: 1 }), MediaType.layerGzip],
+        [zstdCompressSync(tar), MediaType.layerZstd]
+      ] as const
+      for (const [compressed, mediaType] of archives) {
+        for (const size of [1, 2, 100, compressed.length]) {
+          const { descriptor, diffId } = yield* Layer.adopt(pieces(compressed, size), { compression: "uncompressed" })
+          assert.deepStrictEqual(descriptor, { mediaType, digest: digestOf(compressed), size: compressed.length })
+          assert.strictEqual(diffId, digestOf(tar))
+        }
       }
-      assert.strictEqual(blobs.size, 1)
+      assert.strictEqual(blobs.size, 2)
     }).pipe(provided))
 
   it.effect("compresses a plain archive", () =>
@@ -78,6 +115,8 @@ describe("adopt", () => {
     ["compressed nothing", () => gzipSync(""), "InvalidLayer"],
     ["an archive that is cut", (tar) => tar.subarray(0, 50_000), "InvalidLayer"],
     ["a compressed archive that is cut", (tar) => gzipSync(tar).subarray(0, 100), "CorruptContent"],
+    ["a Zstandard archive that is cut", (tar) => zstdCompressSync(tar).subarray(0, 100), "CorruptContent"],
+    ["text in Zstandard", () => zstdCompressSync(text), "InvalidLayer"],
     ["a compressed archive that was cut before", (tar) => gzipSync(tar.subarray(0, 50_000)), "InvalidLayer"],
     ["a header with another bit", (tar) => tar.map((byte, index) => index === 3 ? byte ^ 1 : byte), "InvalidLayer"]
   ]
@@ -95,8 +134,8 @@ describe("adopt", () => {
     Effect.gen(function*() {
       const error = yield* Effect.flip(Layer.adopt(Stream.succeed(text)))
       assert.strictEqual(
-        error.message.slice(0, 92),
-        "the content is not a layer: expected a tar archive, plain or compressed with gzip, found inv"
+        error.message.slice(0, 105),
+        "the content is not a layer: expected a tar archive, plain or compressed with gzip or Zstandard, found inv"
       )
     }).pipe(provided))
 

@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
-import { gzipSync, zstdCompressSync } from "node:zlib"
+import { constants, gzipSync, zstdCompressSync } from "node:zlib"
 import {
   Blobs,
   configType,
@@ -48,6 +48,12 @@ type Made = ReturnType<Blobs["layout"]>
 const dockerLayerType = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
 const withMember = (name: string, value: unknown) => (document: object) => ({ ...document, [name]: value })
+
+const zstdLayerOf = (text: string, hashed: string) => ({
+  content: new Uint8Array(zstdCompressSync(text, { params: { [constants.ZSTD_c_checksumFlag]: 1 } })),
+  diffId: digestOf(hashed),
+  mediaType: "application/vnd.oci.image.layer.v1.tar+zstd"
+})
 
 const second = (layers: ReadonlyArray<Descriptor>, change: object): ReadonlyArray<object> =>
   layers.map((layer, index) => index === 1 ? { ...layer, ...change } : layer)
@@ -196,15 +202,27 @@ const defects: ReadonlyArray<Defect> = [
   ],
   [
     "a Zstandard layer",
+    (blobs) => blobs.layout({ layers: [layerOf("first"), zstdLayerOf("second", "second")] }),
+    []
+  ],
+  [
+    "a Zstandard layer of another diff ID",
+    (blobs) => blobs.layout({ layers: [layerOf("first"), zstdLayerOf("second", "third")] }),
+    ["error DiffIdMismatch config/rootfs/diff_ids/1"]
+  ],
+  [
+    "a Zstandard layer that is damaged before it is hashed",
+    (blobs) => {
+      const layer = zstdLayerOf("second", "second")
+      return blobs.layout({ layers: [layerOf("first"), { ...layer, content: layer.content.slice(0, -3) }] })
+    },
+    ["error CorruptLayer manifest/layers/1/digest"]
+  ],
+  [
+    "a Zstandard layer that says it is gzip",
     (blobs) =>
-      blobs.layout({
-        layers: [layerOf("first"), {
-          content: new Uint8Array(zstdCompressSync("second")),
-          diffId: digestOf("second"),
-          mediaType: "application/vnd.oci.image.layer.v1.tar+zstd"
-        }]
-      }),
-    ["notice NotChecked manifest/layers/1/mediaType"]
+      blobs.layout({ layers: [layerOf("first"), { ...zstdLayerOf("second", "second"), mediaType: layerType }] }),
+    ["error CompressionMismatch manifest/layers/1/mediaType"]
   ],
   [
     "a layer of an unknown type, and an encrypted one",

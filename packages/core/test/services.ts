@@ -1,6 +1,6 @@
 /** Services for core's tests, as simple as can be: core's packages know no adapters. */
 import { BlobMissing, BlobStore, DigestMismatch } from "@effect-oci/core/BlobStore"
-import { Compression, CorruptContent } from "@effect-oci/core/Compression"
+import * as Compression from "@effect-oci/core/Compression"
 import { Hash } from "@effect-oci/core/Hash"
 import * as Digest from "@effect-oci/schema/Digest"
 import * as Effect from "effect/Effect"
@@ -8,7 +8,7 @@ import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import { createHash } from "node:crypto"
-import { gunzipSync, gzipSync } from "node:zlib"
+import { constants, gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from "node:zlib"
 
 export const digestOf = (bytes: Uint8Array, algorithm: Digest.Algorithm = "sha256"): Digest.Digest =>
   Result.getOrThrow(Digest.fromHex(algorithm, createHash(algorithm).update(bytes).digest("hex")))
@@ -23,13 +23,29 @@ const hash = Layer.succeed(Hash, {
   }
 })
 
-const compression = Layer.succeed(Compression, {
-  gzip: (content) => Stream.fromEffect(Effect.map(Stream.mkUint8Array(content), (bytes) => gzipSync(bytes))),
-  gunzip: (content) =>
+const whole = (bytes: Uint8Array): Uint8Array => bytes
+
+const compressors = {
+  uncompressed: whole,
+  gzip: (bytes: Uint8Array, level: number): Uint8Array => gzipSync(bytes, { level }),
+  zstd: (bytes: Uint8Array, level: number): Uint8Array =>
+    zstdCompressSync(bytes, { params: { [constants.ZSTD_c_compressionLevel]: level } })
+}
+
+const decompressors = { uncompressed: whole, gzip: gunzipSync, zstd: zstdDecompressSync }
+
+const compression = Layer.succeed(Compression.Compression, {
+  encoder: (format) => `test-${format}`,
+  compress: (format, asked) => (content) =>
+    Stream.fromEffect(
+      Effect.flatMap(Effect.fromResult(Compression.level(format, asked)), (level) =>
+        Effect.map(Stream.mkUint8Array(content), (bytes) => compressors[format](bytes, level)))
+    ),
+  decompress: (format) => (content) =>
     Stream.fromEffect(Effect.flatMap(Stream.mkUint8Array(content), (bytes) =>
       Effect.try({
-        try: () => gunzipSync(bytes),
-        catch: (cause) => new CorruptContent({ format: "gzip", cause })
+        try: (): Uint8Array => decompressors[format](bytes),
+        catch: (cause) => new Compression.CorruptContent({ format, cause })
       })))
 })
 

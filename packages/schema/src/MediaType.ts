@@ -167,7 +167,7 @@ export const dockerForeignLayerGzip = "application/vnd.docker.image.rootfs.forei
  * @category models
  * @since 0.1.0
  */
-export type Compression = "none" | "gzip" | "zstd"
+export type Compression = "uncompressed" | "gzip" | "zstd"
 
 /**
  * What is known of a media type: what it names, and its names in both families.
@@ -190,14 +190,14 @@ const entries: ReadonlyArray<Entry> = [
   { kind: "manifest", oci: imageManifest, docker: dockerManifest },
   { kind: "index", oci: imageIndex, docker: dockerManifestList },
   { kind: "config", oci: imageConfig, docker: dockerConfig },
-  { kind: "layer", oci: layer, docker: dockerLayer, compression: "none", distributable: true },
+  { kind: "layer", oci: layer, docker: dockerLayer, compression: "uncompressed", distributable: true },
   { kind: "layer", oci: layerGzip, docker: dockerLayerGzip, compression: "gzip", distributable: true },
   { kind: "layer", oci: layerZstd, docker: dockerLayerZstd, compression: "zstd", distributable: true },
   {
     kind: "layer",
     oci: nondistributableLayer,
     docker: dockerForeignLayer,
-    compression: "none",
+    compression: "uncompressed",
     distributable: false
   },
   {

@@ -56,10 +56,10 @@ describe("MediaType", () => {
   })
 
   it.each([
-    [MediaType.layer, "none"],
+    [MediaType.layer, "uncompressed"],
     [MediaType.dockerLayerGzip, "gzip"],
     [MediaType.layerZstd, "zstd"],
-    [MediaType.dockerForeignLayer, "none"],
+    [MediaType.dockerForeignLayer, "uncompressed"],
     [MediaType.nondistributableLayerZstd, "zstd"]
   ])("%s is compressed with %s", (name, compression) => {
     assert.deepStrictEqual(MediaType.compression(name), Option.some(compression))

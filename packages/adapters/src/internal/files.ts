@@ -13,7 +13,7 @@ import type * as Pull from "effect/Pull"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { BigIntStats } from "node:fs"
-import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs"
+import { closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, readlinkSync, readSync } from "node:fs"
 import * as Fs from "node:fs/promises"
 import { dirname } from "node:path"
 
@@ -52,6 +52,8 @@ export interface FileSystem {
   readonly open: (path: string, flags: number) => Effect.Effect<File, StoreIo, Scope.Scope>
   /** Reads a file of at most `limit` bytes, in one go; of anything else it tells only what it is. */
   readonly readSmall: (path: string, limit: number) => Effect.Effect<Small, StoreIo>
+  /** Reads a file that should have `size` bytes, in one go, and tells what it was when they had been read. */
+  readonly readWhole: (path: string, size: number) => Effect.Effect<Required<Small>, StoreIo>
   readonly info: (path: string) => Effect.Effect<Info, StoreIo>
   readonly realPath: (path: string) => Effect.Effect<string, StoreIo>
   readonly list: (directory: string) => Effect.Effect<ReadonlyArray<Uint8Array>, StoreIo>
@@ -68,6 +70,16 @@ const codeOf = (cause: unknown): string =>
 
 const attempt = <A>(operation: string, path: string, run: () => Promise<A>): Effect.Effect<A, StoreIo> =>
   Effect.tryPromise({
+    try: run,
+    catch: (cause) => new StoreIo({ operation, path, code: codeOf(cause), cause })
+  })
+
+/**
+ * Without the thread pool: what is quick takes a twentieth of the time, which counts where there are 100,000 files, and
+ * does not wait behind blocks that are compressed there.
+ */
+const attemptNow = <A>(operation: string, path: string, run: () => A): Effect.Effect<A, StoreIo> =>
+  Effect.try({
     try: run,
     catch: (cause) => new StoreIo({ operation, path, code: codeOf(cause), cause })
   })
@@ -128,43 +140,52 @@ const toFile = (handle: Fs.FileHandle, path: string): File & { readonly release:
 /** Neither follows a link, nor waits for the other end of a FIFO. */
 const safely = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
 
-/**
- * Without the thread pool: for a small file that takes a twentieth of the time, which counts where a chain has 100,000
- * documents.
- */
-const readSmall = (path: string, limit: number): Small => {
+const withOpen = <A>(path: string, use: (descriptor: number) => A): A => {
   const descriptor = openSync(path, safely)
   try {
-    const info = toInfo(fstatSync(descriptor, { bigint: true }))
-    if (info.kind !== "file" || info.size > limit) return { info }
-    const bytes = new Uint8Array(info.size)
-    let length = 0
-    while (length < bytes.length) {
-      const read = readSync(descriptor, bytes, { offset: length })
-      if (read === 0) break
-      length += read
-    }
-    return { info, bytes: bytes.subarray(0, length) }
+    return use(descriptor)
   } finally {
     closeSync(descriptor)
   }
 }
 
+const infoOf = (descriptor: number): Info => toInfo(fstatSync(descriptor, { bigint: true }))
+
+const readUpTo = (descriptor: number, size: number): Uint8Array => {
+  const bytes = Buffer.allocUnsafe(size)
+  let length = 0
+  while (length < size) {
+    const read = readSync(descriptor, bytes, { offset: length })
+    if (read === 0) break
+    length += read
+  }
+  return bytes.subarray(0, length)
+}
+
+const readSmall = (path: string, limit: number): Small =>
+  withOpen(path, (descriptor) => {
+    const info = infoOf(descriptor)
+    return info.kind !== "file" || info.size > limit ? { info } : { info, bytes: readUpTo(descriptor, info.size) }
+  })
+
+const readWhole = (path: string, size: number): Required<Small> =>
+  withOpen(path, (descriptor) => {
+    const bytes = readUpTo(descriptor, size)
+    return { bytes, info: infoOf(descriptor) }
+  })
+
 const node: FileSystem = {
-  readSmall: (path, limit) =>
-    Effect.try({
-      try: () => readSmall(path, limit),
-      catch: (cause) => new StoreIo({ operation: "read", path, code: codeOf(cause), cause })
-    }),
+  readSmall: (path, limit) => attemptNow("read", path, () => readSmall(path, limit)),
+  readWhole: (path, size) => attemptNow("read", path, () => readWhole(path, size)),
   open: (path, flags) =>
     Effect.acquireRelease(
       Effect.map(attempt("open", path, () => Fs.open(path, flags, 0o600)), (handle) => toFile(handle, path)),
       (file) => file.release
     ),
-  info: (path) => Effect.map(attempt("stat", path, () => Fs.lstat(path, { bigint: true })), toInfo),
+  info: (path) => attemptNow("stat", path, () => toInfo(lstatSync(path, { bigint: true }))),
   realPath: (path) => attempt("find", path, () => Fs.realpath(path)),
-  list: (directory) => attempt("list", directory, () => Fs.readdir(directory, { encoding: "buffer" })),
-  readLink: (path) => attempt("read", path, () => Fs.readlink(path, { encoding: "buffer" })),
+  list: (directory) => attemptNow("list", directory, () => readdirSync(directory, { encoding: "buffer" })),
+  readLink: (path) => attemptNow("read", path, () => readlinkSync(path, { encoding: "buffer" })),
   makeDirectory: (path) => change("make the directory", path, () => Fs.mkdir(path)),
   setMode: (path, mode) => change("chmod", path, () => Fs.chmod(path, mode)),
   rename: (from, to) => change("rename", to, () => Fs.rename(from, to)),
@@ -205,14 +226,15 @@ export const openFile = Effect.fnUntraced(function*(
   return { file, info }
 })
 
-const chunkSize = 1024 * 1024
+/** The most bytes in a chunk of a file's content. */
+export const chunkSize = 1024 * 1024
 
 /** The bytes of an open file, at most `size` of them. */
 export const content = (file: File, size: number): Stream.Stream<Uint8Array, StoreIo> => {
   let rest = size
   const pull: Pull.Pull<Arr.NonEmptyReadonlyArray<Uint8Array>, StoreIo> = Effect.suspend(() => {
     if (rest === 0) return Cause.done()
-    const bytes = new Uint8Array(Math.min(chunkSize, rest))
+    const bytes = Buffer.allocUnsafeSlow(Math.min(chunkSize, rest))
     return Effect.flatMap(file.read(bytes), (length) => {
       rest -= length
       return length === 0 ? Cause.done() : Effect.succeed(Arr.of(bytes.subarray(0, length)))

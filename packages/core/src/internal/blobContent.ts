@@ -3,12 +3,11 @@
  */
 import type * as Digest from "@effect-oci/schema/Digest"
 import * as Json from "@effect-oci/schema/Json"
-import type * as MediaType from "@effect-oci/schema/MediaType"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import { BlobStore, type BlobStoreError } from "../BlobStore.ts"
-import { Compression } from "../Compression.ts"
+import * as Compression from "../Compression.ts"
 import { Hash } from "../Hash.ts"
 import type { Fact } from "../Issue.ts"
 
@@ -86,49 +85,40 @@ export type LayerContent =
   | { readonly diffId: Digest.Digest }
   | { readonly fact: Fact }
 
-/** How content is compressed, as far as its first bytes tell. */
-const sniff = (head: ReadonlyArray<number>): MediaType.Compression =>
-  head[0] === 0x1f && head[1] === 0x8b
-    ? "gzip"
-    : head[0] === 0x28 && head[1] === 0xb5 && head[2] === 0x2f && head[3] === 0xfd
-    ? "zstd"
-    : "none"
-
-const described: Readonly<Record<MediaType.Compression, string>> = {
-  none: "content that is not compressed",
+const described: Readonly<Record<Compression.Format, string>> = {
+  uncompressed: "content that is not compressed",
   gzip: "gzip",
   zstd: "Zstandard"
 }
 
-/** Reads a layer to its end, decompressed where that is possible. Memory does not grow with its size. */
+/** Reads a layer to its end, decompressed. Memory does not grow with its size. */
 export const layer = Effect.fnUntraced(function*(
   digest: Digest.Digest,
   size: number,
-  compression: MediaType.Compression,
+  compression: Compression.Format,
   algorithm: Digest.Algorithm
-): Effect.fn.Return<Result.Result<Verified<LayerContent>, Fact>, never, BlobStore | Hash | Compression> {
-  const { gunzip } = yield* Compression
+): Effect.fn.Return<Result.Result<Verified<LayerContent>, Fact>, never, BlobStore | Hash | Compression.Compression> {
+  const { decompress } = yield* Compression.Compression
   const hash = yield* Hash
   let head: Array<number> = []
   const sniffed = (content: Content): Content =>
     Stream.map(content, (chunk) => {
-      if (head.length < 4) head.push(...chunk.subarray(0, 4 - head.length))
+      if (head.length < Compression.sniffLength) head.push(...chunk.subarray(0, Compression.sniffLength - head.length))
       return chunk
     })
   const diffIdOf = (content: Content) =>
     Effect.suspend(() => {
       head = []
       const hasher = hash.make(algorithm)
-      const seen = sniffed(content)
       return Effect.as(
-        Stream.runForEach(compression === "gzip" ? gunzip(seen) : seen, (chunk) =>
-          Effect.sync(() => hasher.update(chunk))),
+        Stream.runForEach(
+          decompress(compression)(sniffed(content)),
+          (chunk) => Effect.sync(() => hasher.update(chunk))
+        ),
         hasher
       )
     }).pipe(
-      Effect.map((hasher) =>
-        hasher.digest()
-      ),
+      Effect.map((hasher) => hasher.digest()),
       Effect.catchTag("CorruptContent", () => Effect.undefined)
     )
   const found = yield* read(digest, size, diffIdOf)
@@ -137,17 +127,13 @@ export const layer = Effect.fnUntraced(function*(
   // What cannot be decompressed has not been read to its end, and may be damaged, which is the better answer
   const verified: Result.Result<Verified<unknown>, Fact> = diffId === undefined ? yield* opaque(digest, size) : found
   return Result.map(verified, ({ size }) => {
-    const actual = sniff(head)
+    const actual = Compression.sniff(head)
     if (head.length > 0 && actual !== compression) {
       const fact = { _tag: "CompressionMismatch", expected: described[compression], found: described[actual] } as const
       return { size, value: { fact } }
     }
     if (diffId === undefined) {
       return { size, value: { fact: { _tag: "CorruptLayer", digest, format: described[compression] } as const } }
-    }
-    if (compression === "zstd") {
-      const reason = "Zstandard is not decompressed here"
-      return { size, value: { fact: { _tag: "NotChecked", digest, reason } as const } }
     }
     return { size, value: { diffId } }
   })

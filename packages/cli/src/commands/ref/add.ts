@@ -103,7 +103,7 @@ export const command = Command.make(
   {
     name: Flags.refArgument("NAME", "The new ref's name"),
     path: Argument.String("PATH").pipe(
-      Argument.withDescription("A directory, a file, or a layer's tar archive, plain or gzipped"),
+      Argument.withDescription("A directory, a file, or a layer's tar archive, plain or compressed with gzip or zstd"),
       Argument.filter((text) => text !== "", () => "a path")
     ),
     parent: Flags.refFlag("parent").pipe(
