@@ -15,6 +15,9 @@ import { looksRandom } from "../src/internal/gzip.ts"
 import { judge } from "./judges.ts"
 import { temporaryDirectory } from "./temporary.ts"
 
+/** What takes long and is seldom broken runs where CI runs. */
+const isThorough = process.env["CI"] === "true"
+
 const root = temporaryDirectory()
 
 const provided = Effect.provide(NodeCompression.layer)
@@ -78,7 +81,7 @@ describe.each(formats)("%s", (format) => {
       }
     }).pipe(provided))
 
-  it("gives the same bytes on any number of threads", () => {
+  it.runIf(isThorough)("gives the same bytes on any number of threads", () => {
     const fixture = join(import.meta.dirname, "fixtures/compress.ts")
     const file = join(root, format)
     writeFileSync(file, large)
@@ -92,7 +95,7 @@ describe.each(formats)("%s", (format) => {
     assert.deepStrictEqual(digests, [digests[0], digests[0], digests[0]])
   }, 30_000)
 
-  it.effect("makes content smaller with each step of the level", () =>
+  it.effect.runIf(isThorough)("makes content smaller with each step of the level", () =>
     Effect.gen(function*() {
       const words = Buffer.from(
         Array.from(randomBytes(200_000), (byte) => ["layer", "image", "digest", "blob"][byte % 4] ?? "").join(" ")
@@ -167,12 +170,12 @@ describe.each(formats)("%s", (format) => {
       assert.isBelow(performance.now() - start, 100)
     }).pipe(provided))
 
-  it("takes no more memory for more content", () => {
+  it.runIf(isThorough)("takes no more memory for more content", () => {
     const fixture = join(import.meta.dirname, "fixtures/compress.ts")
     const memory = (megabytes: number) =>
       Number(execFileSync(process.execPath, [fixture, format, `${megabytes}`], { encoding: "utf8" }))
     const idle = memory(0)
-    assert.isBelow(memory(500) - idle, 150 * mebibyte)
+    assert.isBelow(memory(200) - idle, 150 * mebibyte)
   }, 60_000)
 
   for (const [of, command, args] of judges) {
