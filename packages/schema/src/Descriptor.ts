@@ -23,7 +23,7 @@ import * as Platform from "./Platform.ts"
  */
 export const names: Json.Names = Json.names(
   ["mediaType", "digest", "size", "urls", "annotations", "data", "platform", "artifactType"],
-  { platform: Json.names(["architecture", "os", "os.version", "os.features", "variant"]) }
+  { platform: Platform.names }
 )
 
 /**
@@ -83,15 +83,9 @@ export const toEncodable = (self: Descriptor): Json.Encodable => ({
   digest: self.digest,
   size: self.size,
   urls: Encode.list(self.urls),
-  annotations: Encode.stringMap(self.annotations),
+  annotations: Annotations.toEncodable(self.annotations),
   data: Encode.text(self.data),
-  platform: self.platform === undefined ? undefined : {
-    architecture: self.platform.architecture,
-    os: self.platform.os,
-    "os.version": Encode.text(self.platform["os.version"]),
-    "os.features": Encode.list(self.platform["os.features"]),
-    variant: Encode.text(self.platform.variant)
-  },
+  platform: self.platform === undefined ? undefined : Platform.toEncodable(self.platform),
   artifactType: Encode.text(self.artifactType)
 })
 

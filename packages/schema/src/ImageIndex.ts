@@ -73,7 +73,7 @@ const toEncodable = (self: ImageIndex): Json.Encodable => ({
   artifactType: Encode.text(self.artifactType),
   manifests: Encode.list(self.manifests.map(Descriptor.toEncodable)) ?? null,
   subject: self.subject === undefined ? undefined : Descriptor.toEncodable(self.subject),
-  annotations: Encode.stringMap(self.annotations)
+  annotations: Annotations.toEncodable(self.annotations)
 })
 
 /**

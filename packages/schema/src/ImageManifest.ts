@@ -82,5 +82,5 @@ export const encode = (self: ImageManifest): Uint8Array<ArrayBuffer> =>
     config: Descriptor.toEncodable(self.config),
     layers: Encode.list(self.layers.map(Descriptor.toEncodable)) ?? null,
     subject: self.subject === undefined ? undefined : Descriptor.toEncodable(self.subject),
-    annotations: Encode.stringMap(self.annotations)
+    annotations: Annotations.toEncodable(self.annotations)
   }))
