@@ -122,6 +122,14 @@ const chunked = (bytes: Uint8Array, size: number): Stream.Stream<Uint8Array> =>
 
 const hello = bytesOf("hello")
 
+/** Another store, which gives out what it has without looking at it. */
+const holding = (bytes: Uint8Array | undefined): BlobStore.Store => ({
+  put: () => Effect.never,
+  get: ({ digest }) =>
+    bytes === undefined ? Stream.fail(new BlobStore.BlobMissing({ store: "another", digest })) : Stream.succeed(bytes),
+  has: () => Effect.succeed(true)
+})
+
 /**
  * What a `BlobStore` promises.
  *
@@ -248,6 +256,35 @@ export const blobStore: ReadonlyArray<Case<BlobStore.BlobStore | Hash.Hash>> = [
         yield* expect(`reading ${size} bytes`, yield* tagOf(read({ ...blob, size })), "SizeMismatch")
         yield* expect(`having ${size} bytes`, yield* store.has({ ...blob, size }), false)
       }
+    })),
+  promise("a blob is copied from another store, unless it is there", (expect) =>
+    Effect.gen(function*() {
+      const store = yield* BlobStore.BlobStore
+      const blob = yield* blobOf(hello)
+      yield* BlobStore.copy(blob, holding(hello), store)
+      yield* expect("its content", isEqual(yield* read(blob), hello), true)
+      yield* expect("once more", yield* tagOf(BlobStore.copy(blob, holding(undefined), store)), "success")
+      yield* expect("to itself", yield* tagOf(BlobStore.transfer(blob, store, store)), "success")
+      yield* expect("its content in the end", isEqual(yield* read(blob), hello), true)
+    })),
+  promise("what another store does not have, or not right, leaves nothing", (expect) =>
+    Effect.gen(function*() {
+      const store = yield* BlobStore.BlobStore
+      const blob = yield* blobOf(hello)
+      const sources = [[undefined, "BlobMissing"], ["olleh", "DigestMismatch"], ["hello!", "SizeMismatch"]] as const
+      for (const [text, tag] of sources) {
+        const source = holding(text === undefined ? undefined : bytesOf(text))
+        yield* expect(String(text), yield* tagOf(BlobStore.copy(blob, source, store)), tag)
+        yield* expect("the blob", yield* store.has(blob), false)
+      }
+    })),
+  promise("a store takes nothing from one that it does not know", (expect) =>
+    Effect.gen(function*() {
+      const store = yield* BlobStore.BlobStore
+      const blob = yield* blobOf(hello)
+      const taken = store.take === undefined ? false : yield* store.take(blob, holding(hello))
+      yield* expect("the answer", taken, false)
+      yield* expect("the blob", yield* store.has(blob), false)
     })),
   promise("a reader that stops early, or changes what it read, harms nobody", (expect) =>
     Effect.gen(function*() {

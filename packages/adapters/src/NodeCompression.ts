@@ -15,8 +15,8 @@ import * as Zstd from "./internal/zstd.ts"
 
 const encoders: Readonly<Record<Compression.Format, string>> = {
   uncompressed: "uncompressed",
-  gzip: `effect-oci-gzip-1/zlib-${process.versions["zlib"] ?? "unknown"}`,
-  zstd: `effect-oci-zstd-1/zstd-${process.versions["zstd"] ?? "unknown"}`
+  gzip: `effect-oci-gzip-2/zlib-${process.versions["zlib"] ?? "unknown"}`,
+  zstd: `effect-oci-zstd-2/zstd-${process.versions["zstd"] ?? "unknown"}`
 }
 
 /**

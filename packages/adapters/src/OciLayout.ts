@@ -150,6 +150,10 @@ const make = Effect.fnUntraced(function*(path: string, options: Options) {
  * A blob appears whole or not at all, and so does a change of `index.json`: no crash, no full disk and no number of
  * processes at once lose an image whose `tag` has succeeded. Blobs that are links, FIFOs or devices are refused.
  *
+ * From another layout or directory of refs on the same file system, `BlobStore.copy` brings a blob as a clone or as a
+ * hard link. Layouts that share a file do so safely, since no blob is ever written in its place; a program that does that
+ * damages it in all of them.
+ *
  * **Example** (Listing the images of a layout)
  *
  * ```ts

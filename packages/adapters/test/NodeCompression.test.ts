@@ -228,7 +228,7 @@ describe("gzip", () => {
 
 describe("zstd", () => {
   it.effect.runIf(judge("zstd"))(
-    "writes frames of 8 MiB, each with its size and checksum",
+    "writes frames of 4 MiB, each with its size and checksum",
     () =>
       Effect.gen(function*() {
         const bytes = yield* compress("zstd", Stream.succeed(large))
@@ -236,7 +236,7 @@ describe("zstd", () => {
         const starts: Array<number> = []
         for (let at = 0; at >= 0; at = Buffer.from(bytes).indexOf(magic, at + 1)) starts.push(at)
         const frames = starts.map((start, index) => run("zstd", ["-dc"], bytes.subarray(start, starts[index + 1])))
-        assert.deepStrictEqual(frames.map((frame) => frame.length), [8 * mebibyte, 8 * mebibyte, 4 * mebibyte])
+        assert.deepStrictEqual(frames.map((frame) => frame.length), new Array(5).fill(4 * mebibyte))
         assert.isTrue(Buffer.concat(frames).equals(large))
         // Frame header descriptor, RFC 8878, section 3.1.1.1.1: a checksum and the content size are there
         for (const start of starts) assert.strictEqual((bytes[start + 4] ?? 0) & 0b1100_0100, 0b1000_0100)
@@ -268,8 +268,8 @@ describe("an encoder", () => {
   it.effect("has a name with the version of what makes the bytes", () =>
     Effect.gen(function*() {
       const { encoder } = yield* Compression.Compression
-      assert.strictEqual(encoder("gzip"), `effect-oci-gzip-1/zlib-${process.versions["zlib"]}`)
-      assert.strictEqual(encoder("zstd"), `effect-oci-zstd-1/zstd-${process.versions["zstd"]}`)
+      assert.strictEqual(encoder("gzip"), `effect-oci-gzip-2/zlib-${process.versions["zlib"]}`)
+      assert.strictEqual(encoder("zstd"), `effect-oci-zstd-2/zstd-${process.versions["zstd"]}`)
       assert.strictEqual(encoder("uncompressed"), "uncompressed")
     }).pipe(provided))
 })
@@ -345,9 +345,9 @@ describe("the bytes", () => {
     Effect.gen(function*() {
       const { encoder } = yield* Compression.Compression
       // Where Node brings another zlib, its name differs, and the bytes may
-      if (encoder("gzip") !== "effect-oci-gzip-1/zlib-1.3.2.1-motley-8002e91") return
+      if (encoder("gzip") !== "effect-oci-gzip-2/zlib-1.3.2.1-motley-8002e91") return
       const content = Buffer.concat([text, text, text, text])
       const digest = createHash("sha256").update(yield* compress("gzip", Stream.succeed(content))).digest("hex")
-      assert.strictEqual(digest, "67d8b3a9659272890a947ea548b47e8f4f9382c7ff7e4b4400ae6ce57d588ea3")
+      assert.strictEqual(digest, "028bbfa8b028867d2017b596ffbd8728ddbed0a4c007d333dd89b218d403bf35")
     }).pipe(provided))
 })

@@ -18,6 +18,7 @@ import { execFile, execFileSync } from "node:child_process"
 import { createHash } from "node:crypto"
 import {
   appendFileSync,
+  chmodSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -337,6 +338,151 @@ describe("get", () => {
         assert.isAtMost(opened(), before)
       }).pipe(at(directory))
     }))
+})
+
+describe("take", () => {
+  const open = (directory: string) => Effect.provide(BlobStore.BlobStore, layerOf(directory))
+
+  /** A file system that tells what becomes of new files, in order. */
+  const observed = (files: FileSystem) => {
+    const events: Array<string> = []
+    const told = (event: string) => Effect.sync(() => void events.push(event))
+    const system: FileSystem = {
+      ...files,
+      open: (path, flags) =>
+        Effect.map(files.open(path, flags), (file) => ({
+          ...file,
+          write: (bytes: Uint8Array) => Effect.andThen(told("write"), file.write(bytes)),
+          sync: Effect.andThen(told("fsync"), file.sync)
+        })),
+      rename: (from, to) => Effect.andThen(told("rename"), files.rename(from, to))
+    }
+    return { events, system }
+  }
+
+  it.live("brings a blob of another layout without writing it, verified and durable before it has its name", () =>
+    Effect.gen(function*() {
+      const { events, system } = observed(yield* Files)
+      const [from, to] = [fresh(), fresh()]
+      yield* Effect.gen(function*() {
+        const [source, target] = [yield* open(from), yield* open(to)]
+        const bytes = new Uint8Array(3_000_001)
+        const blob = yield* source.put(Stream.succeed(bytes))
+        yield* target.put(Stream.succeed(text("other")))
+        for (const _ of [1, 2]) {
+          events.length = 0
+          assert.isTrue(yield* target.take?.(blob, source) ?? Effect.succeed(false))
+          assert.deepStrictEqual(events, ["fsync", "rename"])
+          assert.strictEqual(lstatSync(blobPath(to, blob)).mode & 0o7777, 0o644)
+          assert.deepStrictEqual(readFileSync(blobPath(to, blob)), Buffer.from(bytes))
+          assertTidy(to)
+        }
+        // Each can do without the other
+        unlinkSync(blobPath(from, blob))
+        assert.strictEqual((yield* Stream.mkUint8Array(target.get(blob))).length, bytes.length)
+      }).pipe(Effect.provideService(Files, system))
+    }))
+
+  it.live("makes the directory a layout, unless there is nothing to take", () =>
+    Effect.gen(function*() {
+      const [from, to] = [fresh(), fresh()]
+      const [source, target] = [yield* open(from), yield* open(to)]
+      const missing = { digest: digestOf(text("missing")), size: 7 }
+      const error = yield* Effect.flip(BlobStore.copy(missing, source, target))
+      assert.deepStrictEqual(error, new BlobStore.BlobMissing({ store: from, digest: missing.digest }))
+      assert.isFalse(existsSync(to))
+      yield* BlobStore.copy(yield* source.put(Stream.succeed(text("content"))), source, target)
+      assert.include(tree(to), "oci-layout")
+    }))
+
+  const damages: ReadonlyArray<readonly [string, string, (path: string) => void]> = [
+    ["is empty", "SizeMismatch", (path) => writeFileSync(path, "")],
+    ["is cut", "SizeMismatch", (path) => writeFileSync(path, "conten")],
+    ["is too long", "SizeMismatch", (path) => appendFileSync(path, "!")],
+    ["has another bit", "DigestMismatch", (path) => writeFileSync(path, "contenu")],
+    ["is a link", "UnsafeFile", (path) => {
+      renameSync(path, `${path}-`)
+      symlinkSync(`${path}-`, path)
+    }],
+    ["is a FIFO", "UnsafeFile", (path) => {
+      unlinkSync(path)
+      execFileSync("mkfifo", [path])
+    }]
+  ]
+  it.live.each(damages)("refuses a blob that %s", ([, tag, damage]) =>
+    Effect.gen(function*() {
+      const [from, to] = [fresh(), fresh()]
+      const [source, target] = [yield* open(from), yield* open(to)]
+      yield* target.put(Stream.succeed(text("other")))
+      const blob = yield* source.put(Stream.succeed(text("content")))
+      const before = tree(to)
+      damage(blobPath(from, blob))
+      const error = yield* Effect.flip(BlobStore.copy(blob, source, target))
+      assert.strictEqual(error._tag, tag)
+      assert.include(error.message, from)
+      assert.deepStrictEqual(tree(to), before)
+    }).pipe(within(1000)))
+
+  it.live("mends what is damaged in the target", () =>
+    Effect.gen(function*() {
+      const [from, to] = [fresh(), fresh()]
+      const [source, target] = [yield* open(from), yield* open(to)]
+      const blob = yield* source.put(Stream.succeed(text("content")))
+      yield* target.put(Stream.succeed(text("content")))
+      writeFileSync(blobPath(to, blob), "contenu")
+      yield* BlobStore.transfer(blob, source, target)
+      assert.strictEqual(readFileSync(blobPath(to, blob), "utf8"), "content")
+    }))
+
+  it.live("leaves a file alone that is not as ours, which is then written again", () =>
+    Effect.gen(function*() {
+      const [from, to] = [fresh(), fresh()]
+      const [source, target] = [yield* open(from), yield* open(to)]
+      const blob = yield* source.put(Stream.succeed(text("content")))
+      chmodSync(blobPath(from, blob), 0o600)
+      yield* BlobStore.copy(blob, source, target)
+      assert.notStrictEqual(lstatSync(blobPath(from, blob)).ino, lstatSync(blobPath(to, blob)).ino)
+      assert.strictEqual(lstatSync(blobPath(from, blob)).mode & 0o7777, 0o600)
+      assert.strictEqual(lstatSync(blobPath(to, blob)).mode & 0o7777, 0o644)
+      assertTidy(to)
+    }))
+
+  it.live.each(["EXDEV", "EPERM", "EMLINK", "EOPNOTSUPP"])(
+    "gives way to streaming at %s",
+    (code) =>
+      Effect.gen(function*() {
+        const files = yield* Files
+        const [from, to] = [fresh(), fresh()]
+        const fail = (path: string) => Effect.fail(new BlobStore.StoreIo({ operation: "link", path, code }))
+        const apart: FileSystem = {
+          ...files,
+          clone: (_, path) => fail(path),
+          link: (path, name) => path.includes("/blobs/") ? fail(name) : files.link(path, name)
+        }
+        yield* Effect.gen(function*() {
+          const [source, target] = [yield* open(from), yield* open(to)]
+          const blob = yield* source.put(Stream.succeed(text("content")))
+          assert.isFalse(yield* target.take?.(blob, source) ?? Effect.succeed(true))
+          yield* BlobStore.copy(blob, source, target)
+          assert.strictEqual(readFileSync(blobPath(to, blob), "utf8"), "content")
+          assert.strictEqual(lstatSync(blobPath(to, blob)).nlink, 1)
+          assertTidy(to)
+        }).pipe(Effect.provideService(Files, apart))
+      })
+  )
+
+  it.live("is interrupted at once, and leaves nothing", () =>
+    Effect.gen(function*() {
+      const [from, to] = [fresh(), fresh()]
+      const [source, target] = [yield* open(from), yield* open(to)]
+      yield* target.put(Stream.succeed(text("other")))
+      const blob = yield* source.put(Stream.succeed(new Uint8Array(256 << 20)))
+      const fiber = yield* Effect.forkChild(BlobStore.copy(blob, source, target))
+      yield* Effect.sleep("30 millis")
+      yield* Fiber.interrupt(fiber).pipe(within(100))
+      assertTidy(to)
+      assert.isFalse(yield* target.has(blob))
+    }), 20_000)
 })
 
 describe("a digest", () => {

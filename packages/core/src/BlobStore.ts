@@ -151,26 +151,87 @@ export type Blob = Pick<Descriptor.Descriptor, "digest" | "size">
 export type Expected = Partial<Blob>
 
 /**
- * A store of blobs.
+ * What a store of blobs does.
  *
  * **Details**
  *
  * `put` takes content in as a stream, and makes it visible only when it is whole; content that is not as `expected`
  * leaves nothing behind. Putting what is there already succeeds, and mends it where it had been damaged. `get` verifies
  * size and digest before it hands on the last byte. `has` tells whether a blob of that digest and size is there; it
- * does not read it. Every implementation passes the contract suite of `@effect-oci/adapters`.
+ * does not read it.
  *
- * @category services
+ * `take` is there where a store can come by a blob of some other stores without its bytes being written again. What it
+ * has taken is as verified, as durable and as mended as what is put. It gives `false` where it cannot take from that
+ * source, and has then changed nothing.
+ *
+ * Every implementation passes the contract suite of `@effect-oci/adapters`.
+ *
+ * @category models
  * @since 0.1.0
  */
-export class BlobStore extends Context.Service<BlobStore, {
+export interface Store {
   readonly put: <E, R>(
     content: Stream.Stream<Uint8Array, E, R>,
     expected?: Expected
   ) => Effect.Effect<Blob, BlobStoreError | E, R>
   readonly get: (blob: Blob) => Stream.Stream<Uint8Array, BlobStoreError>
   readonly has: (blob: Blob) => Effect.Effect<boolean, BlobStoreError>
-}>()("@effect-oci/core/BlobStore") {}
+  readonly take?: (blob: Blob, source: Store) => Effect.Effect<boolean, BlobStoreError>
+}
+
+/**
+ * The store of blobs.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class BlobStore extends Context.Service<BlobStore, Store>()("@effect-oci/core/BlobStore") {}
+
+/**
+ * Brings a blob into a store, in whichever way is the fastest: taken over where the store can, streamed otherwise.
+ * What is there already is replaced, and so mended.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const transfer = (
+  blob: Blob,
+  source: Store,
+  target: Store
+): Effect.Effect<void, BlobStoreError> =>
+  Effect.gen(function*() {
+    if (target.take !== undefined && (yield* target.take(blob, source))) return
+    yield* target.put(source.get(blob), blob)
+  })
+
+/**
+ * Copies a blob from one store to another, unless it is there.
+ *
+ * **Details**
+ *
+ * The content is verified on its way. A source that does not hold it, or not as its digest and size say, fails with
+ * `BlobMissing`, `DigestMismatch` or `SizeMismatch`, and leaves nothing in the target.
+ *
+ * **Example** (Copying a layer)
+ *
+ * ```ts
+ * import * as BlobStore from "@effect-oci/core/BlobStore"
+ * import type * as Descriptor from "@effect-oci/schema/Descriptor"
+ * import * as Effect from "effect/Effect"
+ *
+ * const copyTo = (target: BlobStore.Store, layer: Descriptor.Descriptor) =>
+ *   BlobStore.BlobStore.use((source) => BlobStore.copy(layer, source, target))
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const copy = (
+  blob: Blob,
+  source: Store,
+  target: Store
+): Effect.Effect<void, BlobStoreError> =>
+  Effect.flatMap(target.has(blob), (has) => has ? Effect.void : transfer(blob, source, target))
 
 /**
  * Stores a document that is in memory.

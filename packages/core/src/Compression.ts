@@ -60,7 +60,7 @@ export class InvalidLevel extends Schema.TaggedError<InvalidLevel>("@effect-oci/
  * @since 0.1.0
  */
 export const levels = {
-  gzip: { least: 0, most: 9, standard: 4 },
+  gzip: { least: 0, most: 9, standard: 2 },
   zstd: { least: 1, most: 22, standard: 3 }
 } as const
 
@@ -74,7 +74,7 @@ export const levels = {
  * import * as Compression from "@effect-oci/core/Compression"
  * import * as Result from "effect/Result"
  *
- * console.log(Result.getOrThrow(Compression.level("gzip"))) // 4
+ * console.log(Result.getOrThrow(Compression.level("gzip"))) // 2
  * const wrong = Compression.level("gzip", 10)
  * if (Result.isFailure(wrong)) {
  *   console.log(wrong.failure.message) // gzip has no level 10: expected a whole number from 0 to 9

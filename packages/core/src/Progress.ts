@@ -18,8 +18,8 @@ import * as Stream from "effect/Stream"
  * **Details**
  *
  * Times are milliseconds since 1970-01-01T00:00:00Z. `id` is what is done, in BuildKit's words ("exporting layers"). A
- * status without `completed` says that the work goes on, and `current` of `total` bytes how far it has come; one with
- * `error` that it failed, and why.
+ * status without `completed` says that the work goes on, and `current` of `total` bytes how far it has come; one that is
+ * `cached` that what it is to give was found, and need not be made; one with `error` that it failed, and why.
  *
  * @category models
  * @since 0.1.0
@@ -30,6 +30,7 @@ export interface Status {
   readonly completed?: number
   readonly current?: number
   readonly total?: number
+  readonly cached?: boolean
   readonly error?: string
 }
 

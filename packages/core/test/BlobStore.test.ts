@@ -89,6 +89,38 @@ describe("putBytes and getBytes", () => {
     }).pipe(provided))
 })
 
+describe("copy", () => {
+  const refuse = () => assert.fail("nothing is asked for")
+  const source: BlobStore.Store = { put: refuse, get: () => Stream.succeed(content), has: refuse }
+  /** A store that tells what it is asked for. */
+  const target = (has: boolean, taken?: boolean) => {
+    const asked: Array<string> = []
+    const told = <A>(name: string, answer: A) =>
+      Effect.sync(() => {
+        asked.push(name)
+        return answer
+      })
+    const store: BlobStore.Store = {
+      put: (stream, expected) => Effect.andThen(Stream.runDrain(stream), told(`put ${expected?.size}`, blob)),
+      get: refuse,
+      has: () => told("has", has),
+      ...(taken === undefined ? {} : { take: (_, from) => told(from === source ? "take" : "another", taken) })
+    }
+    return { asked, store }
+  }
+  const cases: ReadonlyArray<readonly [string, ReturnType<typeof target>, ReadonlyArray<string>]> = [
+    ["does nothing where the blob is", target(true, true), ["has"]],
+    ["streams into a store that cannot take", target(false), ["has", "put 6"]],
+    ["streams where the store does not know the other", target(false, false), ["has", "take", "put 6"]],
+    ["is done when the store has taken it", target(false, true), ["has", "take"]]
+  ]
+  it.effect.each(cases)("%s", ([, { asked, store }, expected]) =>
+    Effect.gen(function*() {
+      yield* BlobStore.copy(blob, source, store)
+      assert.deepStrictEqual(asked, expected)
+    }))
+})
+
 describe("StoreIo", () => {
   it("says what the system's code means", () => {
     const error = new BlobStore.StoreIo({ operation: "write", path: "/x", code: "ENOSPC" })

@@ -9,6 +9,7 @@ import * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 import { availableParallelism } from "node:os"
 import process from "node:process"
+import { giveBack } from "./lending.ts"
 
 export interface Block {
   readonly bytes: Uint8Array
@@ -58,6 +59,7 @@ export const blocks = (size: number, lookBack: number) =>
           end += part.length
           offset += part.length
           if (offset === chunk.length) {
+            giveBack(chunk)
             index++
             offset = 0
           }

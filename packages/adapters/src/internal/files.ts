@@ -9,13 +9,25 @@ import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import type * as Pull from "effect/Pull"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { BigIntStats } from "node:fs"
-import { closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, readlinkSync, readSync } from "node:fs"
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  lutimesSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  readSync
+} from "node:fs"
 import * as Fs from "node:fs/promises"
 import { dirname } from "node:path"
+import process from "node:process"
 
 /** What a path leads to. */
 export type Kind = "file" | "directory" | "symbolic link" | "FIFO" | "socket" | "device"
@@ -26,9 +38,13 @@ export interface Info {
   readonly identity: string
   readonly size: number
   readonly mtime: bigint
+  /** When anything of it changed, also its names: nobody can set it back. */
+  readonly ctime: bigint
   /** The permission bits. */
   readonly mode: number
   readonly links: number
+  /** Whether it belongs to the user that this process acts for. */
+  readonly isOwn: boolean
 }
 
 /** An open file. It is closed with its scope, or before. */
@@ -53,7 +69,7 @@ export interface FileSystem {
   /** Reads a file of at most `limit` bytes, in one go; of anything else it tells only what it is. */
   readonly readSmall: (path: string, limit: number) => Effect.Effect<Small, StoreIo>
   /** Reads a file that should have `size` bytes, in one go, and tells what it was when they had been read. */
-  readonly readWhole: (path: string, size: number) => Effect.Effect<Required<Small>, StoreIo>
+  readonly readWhole: (path: string, into: Uint8Array) => Effect.Effect<Required<Small>, StoreIo>
   readonly info: (path: string) => Effect.Effect<Info, StoreIo>
   readonly realPath: (path: string) => Effect.Effect<string, StoreIo>
   readonly list: (directory: string) => Effect.Effect<ReadonlyArray<Uint8Array>, StoreIo>
@@ -62,6 +78,10 @@ export interface FileSystem {
   readonly setMode: (path: string, mode: number) => Effect.Effect<void, StoreIo>
   readonly rename: (from: string, to: string) => Effect.Effect<void, StoreIo>
   readonly link: (from: string, to: string) => Effect.Effect<void, StoreIo>
+  /** Makes a new file that shares the blocks of another until one of them is written: fails where the disk cannot. */
+  readonly clone: (from: string, to: string) => Effect.Effect<void, StoreIo>
+  /** Sets the time of a file's last change, in milliseconds since 1970. */
+  readonly touch: (path: string, time: number) => Effect.Effect<void, StoreIo>
   readonly remove: (path: string) => Effect.Effect<void, StoreIo>
 }
 
@@ -101,13 +121,17 @@ const kindOf = (stats: BigIntStats): Kind =>
     ? "socket"
     : "device"
 
+const user = process.geteuid?.()
+
 const toInfo = (stats: BigIntStats): Info => ({
   kind: kindOf(stats),
   identity: `${stats.dev}:${stats.ino}`,
   size: Number(stats.size),
   mtime: stats.mtimeNs,
+  ctime: stats.ctimeNs,
   mode: Number(stats.mode & 0o7777n),
-  links: Number(stats.nlink)
+  links: Number(stats.nlink),
+  isOwn: user === undefined || Number(stats.uid) === user
 })
 
 const writeAll = async (handle: Fs.FileHandle, bytes: Uint8Array): Promise<void> => {
@@ -151,32 +175,33 @@ const withOpen = <A>(path: string, use: (descriptor: number) => A): A => {
 
 const infoOf = (descriptor: number): Info => toInfo(fstatSync(descriptor, { bigint: true }))
 
-const readUpTo = (descriptor: number, size: number): Uint8Array => {
-  const bytes = Buffer.allocUnsafe(size)
+const readInto = (descriptor: number, bytes: Uint8Array): Uint8Array => {
   let length = 0
-  while (length < size) {
+  while (length < bytes.length) {
     const read = readSync(descriptor, bytes, { offset: length })
     if (read === 0) break
     length += read
   }
-  return bytes.subarray(0, length)
+  return length === bytes.length ? bytes : bytes.subarray(0, length)
 }
 
 const readSmall = (path: string, limit: number): Small =>
   withOpen(path, (descriptor) => {
     const info = infoOf(descriptor)
-    return info.kind !== "file" || info.size > limit ? { info } : { info, bytes: readUpTo(descriptor, info.size) }
+    return info.kind !== "file" || info.size > limit
+      ? { info }
+      : { info, bytes: readInto(descriptor, Buffer.allocUnsafe(info.size)) }
   })
 
-const readWhole = (path: string, size: number): Required<Small> =>
+const readWhole = (path: string, into: Uint8Array): Required<Small> =>
   withOpen(path, (descriptor) => {
-    const bytes = readUpTo(descriptor, size)
+    const bytes = readInto(descriptor, into)
     return { bytes, info: infoOf(descriptor) }
   })
 
 const node: FileSystem = {
   readSmall: (path, limit) => attemptNow("read", path, () => readSmall(path, limit)),
-  readWhole: (path, size) => attemptNow("read", path, () => readWhole(path, size)),
+  readWhole: (path, into) => attemptNow("read", path, () => readWhole(path, into)),
   open: (path, flags) =>
     Effect.acquireRelease(
       Effect.map(attempt("open", path, () => Fs.open(path, flags, 0o600)), (handle) => toFile(handle, path)),
@@ -190,6 +215,9 @@ const node: FileSystem = {
   setMode: (path, mode) => change("chmod", path, () => Fs.chmod(path, mode)),
   rename: (from, to) => change("rename", to, () => Fs.rename(from, to)),
   link: (from, to) => change("link", to, () => Fs.link(from, to)),
+  clone: (from, to) =>
+    change("clone", to, () => Fs.copyFile(from, to, constants.COPYFILE_FICLONE_FORCE | constants.COPYFILE_EXCL)),
+  touch: (path, time) => attemptNow("touch", path, () => lutimesSync(path, time / 1000, time / 1000)),
   remove: (path) => change("remove", path, () => Fs.unlink(path))
 }
 
@@ -230,14 +258,20 @@ export const openFile = Effect.fnUntraced(function*(
 export const chunkSize = 1024 * 1024
 
 /** The bytes of an open file, at most `size` of them. */
-export const content = (file: File, size: number): Stream.Stream<Uint8Array, StoreIo> => {
+export const content = (
+  file: File,
+  size: number,
+  allocate: (size: number) => Uint8Array = (size) => Buffer.allocUnsafeSlow(size)
+): Stream.Stream<Uint8Array, StoreIo> => {
   let rest = size
   const pull: Pull.Pull<Arr.NonEmptyReadonlyArray<Uint8Array>, StoreIo> = Effect.suspend(() => {
     if (rest === 0) return Cause.done()
-    const bytes = Buffer.allocUnsafeSlow(Math.min(chunkSize, rest))
+    const bytes = allocate(Math.min(chunkSize, rest))
     return Effect.flatMap(file.read(bytes), (length) => {
       rest -= length
-      return length === 0 ? Cause.done() : Effect.succeed(Arr.of(bytes.subarray(0, length)))
+      return length === 0
+        ? Cause.done()
+        : Effect.succeed(Arr.of(length === bytes.length ? bytes : bytes.subarray(0, length)))
     })
   })
   return Stream.fromPull(Effect.succeed(pull))
@@ -292,6 +326,32 @@ export const ensureDirectory = (files: FileSystem, path: string): Effect.Effect<
     () => Effect.andThen(ensureDirectory(files, dirname(path)), makeDirectory(files, path))
   )
 
+/** How much is written before it is made durable. */
+const syncEvery = 8 * 1024 * 1024
+
+/**
+ * A file that makes durable what has been written while more comes, so that little is left to wait for at the end. An
+ * fsync that fails tells so once: it is waited for, and never tried again.
+ */
+export const writeBehind = <A extends File>(file: A): Effect.Effect<A, never, Scope.Scope> =>
+  Effect.map(Effect.scope, (scope) => {
+    let written = 0
+    let syncing: Fiber.Fiber<void, StoreIo> | undefined
+    const synced = Effect.suspend(() => syncing === undefined ? Effect.void : Fiber.join(syncing))
+    return {
+      ...file,
+      write: Effect.fnUntraced(function*(bytes: Uint8Array) {
+        yield* file.write(bytes)
+        written += bytes.length
+        if (written < syncEvery || (syncing !== undefined && syncing.pollUnsafe() === undefined)) return
+        yield* synced
+        written = 0
+        syncing = yield* Effect.forkIn(file.sync, scope)
+      }),
+      sync: Effect.andThen(synced, file.sync)
+    }
+  })
+
 /** A file that has no name to be found by yet. */
 export interface Temporary extends File {
   readonly path: string
@@ -319,4 +379,27 @@ export const temporary = Effect.fnUntraced(function*(
         moved = true
       }))
   }
+})
+
+/**
+ * Gives the content of a file a second name, without its bytes being written again: as a clone where the file system
+ * has those, else as a hard link. The name is removed with its scope. Tells whether it was possible.
+ *
+ * A link shares the file with the name it was made of. That is safe where nobody ever writes to a file in its place; it
+ * is made only of files whose owner and mode are those of what we write.
+ */
+export const duplicate = Effect.fnUntraced(function*(
+  files: FileSystem,
+  from: string,
+  info: Info,
+  to: string
+): Effect.fn.Return<boolean, StoreIo, Scope.Scope> {
+  // Also where it was renamed: between two names of one file, that does nothing
+  yield* Effect.addFinalizer(() => Effect.ignore(files.remove(to)))
+  const tried = (way: Effect.Effect<void, StoreIo>) => Effect.orElseSucceed(Effect.as(way, true), () => false)
+  if (yield* tried(files.clone(from, to))) {
+    yield* files.setMode(to, 0o644)
+    return true
+  }
+  return info.isOwn && info.mode === 0o644 && (yield* tried(files.link(from, to)))
 })

@@ -58,7 +58,8 @@ const runs = ({ before, bytes }: Block, level: number): ReadonlyArray<Run> => {
   let isStored = false
   const close = (end: number): void => {
     if (end === start) return
-    const dictionary = start === 0 ? before : bytes.subarray(start - windowSize, start)
+    // What looks random, and so is stored before what is not, has nothing to look back for
+    const dictionary = start === 0 ? before : new Uint8Array()
     found.push({ bytes: bytes.subarray(start, end), dictionary: isStored ? undefined : dictionary })
     start = end
   }
@@ -74,32 +75,30 @@ const runs = ({ before, bytes }: Block, level: number): ReadonlyArray<Run> => {
 /** A stored block of deflate has at most as many bytes as 16 bits count. */
 const storedSize = 0xffff
 
-const store = (bytes: Uint8Array): Uint8Array => {
-  const stored = Buffer.allocUnsafeSlow(bytes.length + 5 * Math.ceil(bytes.length / storedSize))
-  let offset = 0
+const store = (bytes: Uint8Array): ReadonlyArray<Uint8Array> => {
+  const stored: Array<Uint8Array> = []
   for (let at = 0; at < bytes.length; at += storedSize) {
     const part = bytes.subarray(at, at + storedSize)
-    stored[offset] = 0
-    stored.writeUInt16LE(part.length, offset + 1)
-    stored.writeUInt16LE(part.length ^ 0xffff, offset + 3)
-    stored.set(part, offset + 5)
-    offset += part.length + 5
+    const header = Buffer.alloc(5)
+    header.writeUInt16LE(part.length, 1)
+    header.writeUInt16LE(part.length ^ 0xffff, 3)
+    stored.push(header, part)
   }
   return stored
 }
 
-const deflate = (bytes: Uint8Array, dictionary: Uint8Array, level: number): Effect.Effect<Uint8Array> =>
+const deflate = (bytes: Uint8Array, dictionary: Uint8Array, level: number): Effect.Effect<ReadonlyArray<Uint8Array>> =>
   Effect.callback((resume) => {
     const options = {
       level,
-      memLevel: 9,
+      memLevel: 8,
       finishFlush: constants.Z_SYNC_FLUSH,
       // Room for most of what there is to come: several chunks are copied into one
-      chunkSize: (bytes.length >> 1) + 1024,
+      chunkSize: bytes.length - (bytes.length >> 2) + 1024,
       ...(dictionary.length === 0 ? {} : { dictionary })
     }
     deflateRaw(bytes, options, (error, deflated) => {
-      resume(error === null ? Effect.succeed(deflated) : Effect.die(error))
+      resume(error === null ? Effect.succeed([deflated]) : Effect.die(error))
     })
   })
 
@@ -130,15 +129,21 @@ export const compress = (level: number) => <E, R>(content: Stream.Stream<Uint8Ar
         }),
         Stream.mapEffect(
           (block) =>
-            Effect.forEach(runs(block, level), ({ bytes, dictionary }) =>
-              dictionary === undefined
-                ? Effect.sync(() => store(bytes))
-                : deflate(bytes, dictionary, level)).pipe(
-                Effect.tap(() => Effect.sync(block.release))
+            Effect.map(
+              Effect.forEach(
+                runs(block, level),
+                ({ bytes, dictionary }) =>
+                  dictionary === undefined ? Effect.succeed(store(bytes)) : deflate(bytes, dictionary, level)
               ),
-          { concurrency: inFlight(32) }
-        ),
-        Stream.flattenIterable
+              (parts) => {
+                // In one, to be written in one
+                const deflated = Buffer.concat(parts.flat())
+                block.release()
+                return deflated
+              }
+            ),
+          { concurrency: inFlight(32) + 2 }
+        )
       )),
       Stream.concat(Stream.sync(() => trailer(checksum, size)))
     )

@@ -4,6 +4,9 @@
  *
  * What is written goes to a new file in the layout's private area, is made durable there, and then renamed to its place.
  * Blobs come before what names them. An fsync that fails is never tried again: the system may have dropped the pages.
+ *
+ * A file that has the name of a blob is never written again, only replaced or removed. So layouts may share it, as a hard
+ * link. Programs that break this rule harm every layout that has the file, and each of them finds out when it reads.
  */
 import * as BlobStore from "@effect-oci/core/BlobStore"
 import * as Hash from "@effect-oci/core/Hash"
@@ -12,6 +15,7 @@ import * as Digest from "@effect-oci/schema/Digest"
 import * as ImageLayout from "@effect-oci/schema/ImageLayout"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import { randomUUID } from "node:crypto"
@@ -19,15 +23,26 @@ import { join, resolve } from "node:path"
 import {
   absentAs,
   checkDirectory,
+  chunkSize,
   content,
+  duplicate,
   ensureDirectory,
+  type File,
   Files,
+  type Info,
   openFile,
   syncDirectory,
-  temporary
+  temporary,
+  writeBehind
 } from "./files.ts"
 import * as ImageList from "./imageList.ts"
 import { withLock } from "./lock.ts"
+
+/** Which layout is behind a service. */
+const layouts = new WeakMap<BlobStore.Store, Layout>()
+
+/** Finds the layout that keeps the blobs of a service, if it is one. */
+export const behind = (store: BlobStore.Store): Layout | undefined => layouts.get(store)
 
 /** What a directory may hold that is to become a layout: the beginnings of one, and what file systems put there. */
 const harmless = new Set([".effect-oci", "blobs", "index.json", "lost+found", "oci-layout", "refs"])
@@ -35,9 +50,26 @@ const harmless = new Set([".effect-oci", "blobs", "index.json", "lost+found", "o
 export interface Layout {
   /** The absolute path of the directory. */
   readonly root: string
-  readonly blobs: Omit<BlobStore.BlobStore["Service"], "has"> & {
+  readonly blobs: Omit<BlobStore.Store, "has"> & {
     readonly has: (blob: BlobStore.Blob) => Effect.Effect<boolean, BlobStore.StoreIo | BlobStore.UnsafeFile>
   }
+  /** Looks at the file of a blob without reading it. */
+  readonly inspect: (blob: BlobStore.Blob) => Effect.Effect<Info | undefined, BlobStore.StoreIo | BlobStore.UnsafeFile>
+  /** Where the file of a blob is, if it is there. */
+  readonly blobPath: (digest: Digest.Digest) => string
+  /** Reads the file of a blob to its end, makes sure that it is right and durable, and gives what it was then. */
+  readonly check: (blob: BlobStore.Blob) => Effect.Effect<Info, BlobStore.BlobStoreError>
+  /**
+   * Takes a blob over from another layout, and gives its file, or nothing where the file system cannot. Only where it
+   * was verified it is sure to be right, and durable.
+   */
+  readonly adopt: (
+    blob: BlobStore.Blob,
+    from: Layout,
+    how: "verified" | "as it is"
+  ) => Effect.Effect<Info | undefined, BlobStore.BlobStoreError>
+  /** The file of a blob as this layout has put it there, and so knows that it was right. */
+  readonly written: (digest: Digest.Digest) => Info | undefined
   /** Makes the directory an empty layout, unless it is one. */
   readonly prepare: Effect.Effect<void, BlobStore.StoreIo | BlobStore.UnsafeFile>
   /** Makes a directory of the layout. */
@@ -56,9 +88,11 @@ export interface Layout {
   ) => Effect.Effect<A, E | BlobStore.StoreIo | BlobStore.UnsafeFile | StoreLocked, R>
 }
 
+/** A layout whose content need not survive a power cut, since it is verified when it is read, is not `durable`. */
 export const make = Effect.fnUntraced(function*(
   path: string,
-  lockTimeout: Duration.Duration
+  lockTimeout: Duration.Duration,
+  durable: boolean = true
 ): Effect.fn.Return<Layout, never, Hash.Hash> {
   const files = yield* Files
   const hash = yield* Hash.Hash
@@ -73,13 +107,16 @@ export const make = Effect.fnUntraced(function*(
     return path
   })
 
-  const newFile = Effect.suspend(() => temporary(files, inside(".effect-oci", `new-${randomUUID()}`)))
+  const newPath = () => inside(".effect-oci", `new-${randomUUID()}`)
+  const newFile = Effect.suspend(() => temporary(files, newPath()))
+  const sync = (file: Pick<File, "sync">) => durable ? file.sync : Effect.void
+  const written = new Map<Digest.Digest, Info>()
 
   const write = <E = never>(path: string, bytes: Uint8Array, check: Effect.Effect<void, E> = Effect.void) =>
     Effect.scoped(Effect.gen(function*() {
       const file = yield* newFile
       yield* file.write(bytes)
-      yield* file.sync
+      yield* sync(file)
       yield* file.close
       yield* check
       yield* file.moveTo(path)
@@ -92,7 +129,7 @@ export const make = Effect.fnUntraced(function*(
     yield* Effect.scoped(Effect.gen(function*() {
       const file = yield* newFile
       yield* file.write(bytes)
-      yield* file.sync
+      yield* sync(file)
       yield* file.close
       yield* Effect.catchIf(files.link(file.path, path), (error) => error.code === "EEXIST", () => Effect.void)
     }))
@@ -131,21 +168,24 @@ export const make = Effect.fnUntraced(function*(
   const sizeMismatch = (digest: Digest.Digest, expected: number, found: number) =>
     new BlobStore.SizeMismatch({ store: root, digest, expected, found })
 
-  const put: BlobStore.BlobStore["Service"]["put"] = (content, expected = {}) =>
+  const put: BlobStore.Store["put"] = (content, expected = {}) =>
     Effect.scoped(Effect.gen(function*() {
       yield* prepare
       const algorithm = expected.digest === undefined ? "sha256" : Digest.algorithm(expected.digest)
       const blobs = yield* directory(join("blobs", algorithm))
-      const file = yield* newFile
+      const file = yield* durable ? Effect.flatMap(newFile, writeBehind) : newFile
       const hasher = hash.make(algorithm)
       let size = 0
-      yield* Stream.runForEach(content, (chunk): Effect.Effect<void, BlobStore.StoreIo | BlobStore.SizeMismatch> => {
-        size += chunk.length
-        hasher.update(chunk)
-        return expected.size === undefined || size <= expected.size
-          ? file.write(chunk)
-          : Effect.fail(sizeMismatch(expected.digest ?? hasher.digest(), expected.size, size))
-      })
+      yield* Stream.runForEach(
+        content,
+        (chunk): Effect.Effect<void, BlobStore.StoreIo | BlobStore.SizeMismatch, Scope.Scope> => {
+          size += chunk.length
+          hasher.update(chunk)
+          return expected.size === undefined || size <= expected.size
+            ? file.write(chunk)
+            : Effect.fail(sizeMismatch(expected.digest ?? hasher.digest(), expected.size, size))
+        }
+      )
       const digest = hasher.digest()
       if (expected.size !== undefined && size !== expected.size) {
         return yield* sizeMismatch(expected.digest ?? digest, expected.size, size)
@@ -153,14 +193,16 @@ export const make = Effect.fnUntraced(function*(
       if (expected.digest !== undefined && digest !== expected.digest) {
         return yield* new BlobStore.DigestMismatch({ store: root, expected: expected.digest, found: digest })
       }
-      yield* file.sync
+      yield* sync(file)
       yield* file.close
+      const info = yield* files.info(file.path)
       // Over what is there, if anything is: an equal blob is not worse for it, and a damaged one is mended
       yield* file.moveTo(join(blobs, Digest.encoded(digest)))
+      written.set(digest, info)
       return { digest, size }
     }))
 
-  const get: BlobStore.BlobStore["Service"]["get"] = (blob) =>
+  const get: BlobStore.Store["get"] = (blob) =>
     Stream.unwrap(Effect.gen(function*() {
       const path = blobPath(blob.digest)
       const opened = yield* checkBlobDirectories(blob.digest).pipe(
@@ -172,19 +214,83 @@ export const make = Effect.fnUntraced(function*(
       return content(opened.file, blob.size)
     })).pipe(BlobStore.verify(root, blob), Stream.provideService(Hash.Hash, hash))
 
-  const has = Effect.fnUntraced(function*(blob: BlobStore.Blob) {
+  const inspect = Effect.fnUntraced(function*(blob: BlobStore.Blob) {
     const path = blobPath(blob.digest)
     const info = yield* checkBlobDirectories(blob.digest).pipe(Effect.andThen(files.info(path)), absentAs(undefined))
-    if (info === undefined) return false
-    if (info.kind !== "file") {
-      return yield* new BlobStore.UnsafeFile({ path, expected: "a file", found: `a ${info.kind}` })
-    }
-    return info.size === blob.size
+    if (info === undefined || info.kind === "file") return info
+    return yield* new BlobStore.UnsafeFile({ path, expected: "a file", found: `a ${info.kind}` })
   })
 
-  return {
+  const missing = (store: string, { digest }: BlobStore.Blob) => new BlobStore.BlobMissing({ store, digest })
+
+  const wrongSize = (store: string, { digest, size }: BlobStore.Blob, found: number) =>
+    new BlobStore.SizeMismatch({ store, digest, expected: size, found })
+
+  /** Reads an open file to its end. `store` is whose fault it is if it is not the blob. */
+  const verify = Effect.fnUntraced(function*(store: string, blob: BlobStore.Blob, file: File, info: Info) {
+    if (info.size !== blob.size) return yield* wrongSize(store, blob, info.size)
+    const hasher = hash.make(Digest.algorithm(blob.digest))
+    const bytes = Buffer.allocUnsafeSlow(Math.min(chunkSize, blob.size + 1))
+    let size = 0
+    while (size <= blob.size) {
+      const length = yield* file.read(bytes)
+      if (length === 0) break
+      size += length
+      hasher.update(bytes.subarray(0, length))
+    }
+    if (size !== blob.size) return yield* wrongSize(store, blob, size)
+    const found = hasher.digest()
+    if (found !== blob.digest) return yield* new BlobStore.DigestMismatch({ store, expected: blob.digest, found })
+    yield* sync(file)
+  })
+
+  /** What is remembered of a file that was right: a write since `before` shows in a time that is not the one it has. */
+  const asOf = (before: Info, path: string) => Effect.map(files.info(path), (now) => ({ ...before, ctime: now.ctime }))
+
+  const check = (blob: BlobStore.Blob) =>
+    Effect.scoped(Effect.gen(function*() {
+      if ((yield* inspect(blob)) === undefined) return yield* missing(root, blob)
+      const opened = yield* openFile(files, blobPath(blob.digest))
+      yield* verify(root, blob, opened.file, opened.info)
+      return yield* asOf(opened.info, blobPath(blob.digest))
+    }))
+
+  const adopt: Layout["adopt"] = (blob, from, how) =>
+    Effect.scoped(Effect.gen(function*() {
+      const info = yield* from.inspect(blob)
+      if (info === undefined) return yield* missing(from.root, blob)
+      if (info.size !== blob.size) return yield* wrongSize(from.root, blob, info.size)
+      yield* prepare
+      const blobs = yield* directory(join("blobs", Digest.algorithm(blob.digest)))
+      const copy = newPath()
+      if (!(yield* duplicate(files, from.blobPath(blob.digest), info, copy))) return undefined
+      const opened = yield* openFile(files, copy)
+      if (how === "verified") yield* verify(from.root, blob, opened.file, opened.info)
+      const path = join(blobs, Digest.encoded(blob.digest))
+      yield* files.rename(copy, path)
+      return yield* asOf(opened.info, path)
+    }))
+
+  const blobs: Layout["blobs"] = {
+    put,
+    get,
+    has: (blob) => Effect.map(inspect(blob), (info) => info?.size === blob.size),
+    take: (blob, source) => {
+      const from = behind(source)
+      return from === undefined
+        ? Effect.succeed(false)
+        : Effect.map(adopt(blob, from, "verified"), (info) => info !== undefined)
+    }
+  }
+
+  const layout: Layout = {
     root,
-    blobs: { put, get, has },
+    blobs,
+    inspect,
+    blobPath,
+    check,
+    adopt,
+    written: (digest) => written.get(digest),
     prepare,
     directory,
     syncBlobs: Effect.gen(function*() {
@@ -200,4 +306,6 @@ export const make = Effect.fnUntraced(function*(
     locked: (effect) =>
       Effect.flatMap(directory(".effect-oci"), (area) => turn.withPermit(withLock(files, area, lockTimeout)(effect)))
   }
+  layouts.set(blobs, layout)
+  return layout
 })

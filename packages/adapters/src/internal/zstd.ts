@@ -1,5 +1,5 @@
 /**
- * Zstandard made on many threads: independent frames of 8 MiB, of which every byte depends on the content and the level
+ * Zstandard made on many threads: independent frames of 4 MiB, of which every byte depends on the content and the level
  * alone.
  *
  * Not by Zstandard's own threads: asked for any (`nbWorkers`), Node's streams and callbacks end before their content
@@ -10,7 +10,7 @@ import * as Stream from "effect/Stream"
 import { constants, zstdCompress } from "node:zlib"
 import { type Block, blocks, inFlight } from "./blocks.ts"
 
-const frameSize = 8 * 1024 * 1024
+const frameSize = 4 * 1024 * 1024
 
 /** How much comes at once. What comes in several chunks is copied into one, but most of a larger one would stay unused. */
 const chunkSize = 1024 * 1024
