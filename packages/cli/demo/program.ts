@@ -16,6 +16,7 @@ import * as Hash from "@effect-oci/core/Hash"
 import * as ImageStore from "@effect-oci/core/ImageStore"
 import * as RefStore from "@effect-oci/core/RefStore"
 import * as Json from "@effect-oci/schema/Json"
+import * as RefDocument from "@effect-oci/schema/RefDocument"
 import * as Timestamp from "@effect-oci/schema/Timestamp"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -64,8 +65,7 @@ const addRefs = Effect.gen(function*() {
       ...(parent === undefined ? {} : { parent }),
       description: `COPY ${source} ${at}`,
       created: yield* Effect.fromResult(Timestamp.parse(created)),
-      layer: layer.descriptor,
-      diffId: layer.diffId
+      ...RefDocument.ofLayer(layer)
     }
     yield* refs.add(name, document, { replace: true })
   }

@@ -37,14 +37,18 @@ const describeImage = (name: string, image: Image.Image): string => {
     ["config", manifest.value.config.digest],
     ["layers", `${layers.length}, ${Table.size(total)}`]
   ])
+  const encoders = layers.map((layer) => Descriptor.encoder(layer.descriptor))
+  /** The column of the encoders is there where any is told. */
+  const row = (cells: Table.Row, encoder: string): Table.Row =>
+    encoders.every((encoder) => encoder === undefined) ? cells : [...cells, encoder]
   const layerTable = Table.format([
-    ["LAYER", "SIZE", "DIGEST", "MEDIA TYPE"],
-    ...layers.map((layer, index) => [
-      number(index),
-      Table.size(layer.descriptor.size),
-      layer.descriptor.digest,
-      layer.descriptor.mediaType
-    ])
+    row(["LAYER", "SIZE", "DIGEST", "MEDIA TYPE"], "ENCODER"),
+    ...layers.map(({ descriptor }, index) =>
+      row(
+        [number(index), Table.size(descriptor.size), descriptor.digest, descriptor.mediaType],
+        encoders[index] ?? ""
+      )
+    )
   ], [0, 1])
   const historyTable = Table.format([
     ["LAYER", "CREATED", "CREATED BY"],
@@ -90,6 +94,8 @@ export const describe = (name: string, image: Image.Image | Image.Index): string
 const object = (members: Readonly<Record<string, string | undefined>>): string =>
   `{${Object.entries(members).flatMap(([name, text]) => text === undefined ? [] : [`"${name}":${text}`]).join(",")}}`
 
+const text = (value: string | undefined): string | undefined => value === undefined ? undefined : JSON.stringify(value)
+
 const list = (texts: ReadonlyArray<string>): string => `[${texts.join(",")}]`
 
 /**
@@ -110,7 +116,8 @@ export const toJson = (name: string, image: Image.Image | Image.Index): string =
     layers: list(layers.map((layer) =>
       object({
         descriptor: Json.stringify(Descriptor.toEncodable(layer.descriptor)),
-        diffId: layer.diffId === undefined ? undefined : JSON.stringify(layer.diffId),
+        diffId: text(layer.diffId),
+        encoder: text(Descriptor.encoder(layer.descriptor)),
         history: layer.history === undefined ? undefined : String(layer.history)
       })
     )),
@@ -120,6 +127,6 @@ export const toJson = (name: string, image: Image.Image | Image.Index): string =
         layer: layer === undefined ? undefined : String(layer)
       })
     )),
-    misfit: misfit === undefined ? undefined : JSON.stringify(misfit)
+    misfit: text(misfit)
   })
 }

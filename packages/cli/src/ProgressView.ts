@@ -1,6 +1,6 @@
 /**
  * Progress as it is shown on stderr: on a terminal a line that is written over while the work goes on, elsewhere a line
- * when it is done.
+ * when it is done. Work on bytes tells how many there were, and how many a second.
  *
  * @since 0.1.0
  */
@@ -13,10 +13,26 @@ import * as Table from "./Table.ts"
 import * as Terminal from "./Terminal.ts"
 
 const outcome = (status: Progress.Status): string =>
-  status.error === undefined ? "done" : status.error === "interrupted" ? "interrupted" : "failed"
+  status.error === undefined
+    ? status.cached === true ? "from the cache" : "done"
+    : status.error === "interrupted"
+    ? "interrupted"
+    : "failed"
 
 const amount = ({ current, total }: Progress.Status): string =>
   current === undefined ? "" : ` ${Table.size(current)}${total === undefined ? "" : ` of ${Table.size(total)}`}`
+
+/** Bytes and milliseconds before a speed says anything. */
+const least = { bytes: 1024 * 1024, time: 100 }
+
+const speed = ({ current = 0, started }: Progress.Status, now: number): string =>
+  current < least.bytes || now - started < least.time
+    ? ""
+    : ` ${Table.size(Math.round(current * 1000 / (now - started)))}/s`
+
+/** How far work had come when it was done: its last status says only that it is. */
+const ended = (status: Progress.Status, running: Progress.Status | undefined): Progress.Status =>
+  status.error === undefined && running !== undefined ? { ...running, ...status } : status
 
 /** A view takes each event, and the time, in milliseconds, as it passes. */
 interface View {
@@ -29,22 +45,23 @@ const patience = 10_000
 
 const plain = (stream: NodeJS.WriteStream): View => {
   const running = new Map<string, { readonly status: Progress.Status; readonly told: number }>()
-  const write = (status: Progress.Status, how: string) =>
-    stream.write(`${Terminal.printable(status.id)} ...${amount(status)}${how}\n`)
+  const write = (status: Progress.Status, now: number, how: string) =>
+    stream.write(`${Terminal.printable(status.id)} ...${amount(status)}${speed(status, now)}${how}\n`)
   return {
     update: (status) => {
       if (status.completed === undefined) {
         running.set(status.id, { status, told: running.get(status.id)?.told ?? status.started })
       } else {
+        const whole = ended(status, running.get(status.id)?.status)
+        write(whole, status.completed, ` ${outcome(whole)}`)
         running.delete(status.id)
-        write(status, ` ${outcome(status)}`)
       }
     },
     tick: (now) => {
       for (const [id, { status, told }] of running) {
         if (now - told < patience) continue
         running.set(id, { status, told: now })
-        write(status, "")
+        write(status, now, "")
       }
     }
   }
@@ -58,7 +75,7 @@ const live = (stream: NodeJS.WriteStream): View => {
   const style = (code: string, text: string) => colors ? `\x1b[${code}m${text}\x1b[0m` : text
   const seconds = (status: Progress.Status, now: number) => `${((now - status.started) / 1000).toFixed(1)} s`
   const line = (status: Progress.Status, now: number) =>
-    `${Terminal.printable(status.id)} ...${amount(status)} ${seconds(status, now)}`
+    `${Terminal.printable(status.id)} ...${amount(status)}${speed(status, now)} ${seconds(status, now)}`
   const draw = (now: number): string => {
     const status = Array.from(running.values()).at(-1)
     // A line that wraps could not be written over
@@ -68,12 +85,13 @@ const live = (stream: NodeJS.WriteStream): View => {
   return {
     update: (status) => {
       const now = clock = Math.max(clock, status.completed ?? status.started)
+      const whole = ended(status, running.get(status.id))
       if (status.completed === undefined) running.set(status.id, status)
       else running.delete(status.id)
-      const ended = status.completed === undefined
+      const done = status.completed === undefined
         ? ""
-        : `${line(status, now)} ${style(status.error === undefined ? "32" : "31", outcome(status))}\n`
-      stream.write(eraseLine + ended + draw(now))
+        : `${line(whole, now)} ${style(status.error === undefined ? "32" : "31", outcome(whole))}\n`
+      stream.write(eraseLine + done + draw(now))
     },
     tick: (now) => {
       clock = now

@@ -6,6 +6,7 @@
 import type * as CacheRef from "@effect-oci/core/CacheRef"
 import type * as Descriptor from "@effect-oci/schema/Descriptor"
 import type * as Digest from "@effect-oci/schema/Digest"
+import * as RefDocument from "@effect-oci/schema/RefDocument"
 import * as Timestamp from "@effect-oci/schema/Timestamp"
 import * as Table from "./Table.ts"
 
@@ -22,6 +23,7 @@ export interface RefSummary {
   readonly created?: string
   readonly layer?: Descriptor.Descriptor
   readonly diffId?: Digest.Digest
+  readonly encoder?: string
 }
 
 /**
@@ -35,7 +37,7 @@ export const fromRef = (ref: CacheRef.Ref, parent: string | undefined): RefSumma
   ...(parent === undefined ? {} : { parent }),
   ...(ref.description === "" ? {} : { description: ref.description }),
   ...(ref.createdAt === undefined ? {} : { created: Timestamp.format(ref.createdAt) }),
-  ...(ref.layer === undefined ? {} : { layer: ref.layer.descriptor, diffId: ref.layer.diffId })
+  ...(ref.layer === undefined ? {} : RefDocument.ofLayer(ref.layer))
 })
 
 /**
@@ -62,7 +64,8 @@ export const describe = (self: RefSummary): string =>
     ["media type", self.layer?.mediaType ?? ""],
     ["size", self.layer === undefined ? "" : Table.exactSize(self.layer.size)],
     ["digest", self.layer?.digest ?? ""],
-    ["diff ID", self.diffId ?? ""]
+    ["diff ID", self.diffId ?? ""],
+    ["encoder", self.encoder ?? ""]
   ])
 
 /**

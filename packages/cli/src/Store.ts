@@ -9,20 +9,11 @@ import type * as BlobStore from "@effect-oci/core/BlobStore"
 import type * as CacheRef from "@effect-oci/core/CacheRef"
 import type * as RefStore from "@effect-oci/core/RefStore"
 import * as Flag from "effect/cli/Flag"
-import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { homedir } from "node:os"
 import { isAbsolute, join } from "node:path"
-
-/** An environment variable; an empty one is as good as none, and so is one that is no absolute path where XDG asks for one. */
-const variable = (name: string, isGood: (value: string) => boolean) =>
-  Config.String(name).pipe(
-    Config.withDefault(""),
-    // The environment always answers
-    Effect.orDie,
-    Effect.map((value) => isGood(value) ? value : undefined)
-  )
+import * as Environment from "./Environment.ts"
 
 /**
  * Where refs are kept unless it is said: `$EFFECT_OCI_STORE`, else `$XDG_DATA_HOME/effect-oci`, else
@@ -32,9 +23,9 @@ const variable = (name: string, isGood: (value: string) => boolean) =>
  * @since 0.1.0
  */
 export const directory: Effect.Effect<string> = Effect.gen(function*() {
-  const own = yield* variable("EFFECT_OCI_STORE", (value) => value !== "")
+  const own = yield* Environment.variable("EFFECT_OCI_STORE")
   if (own !== undefined) return own
-  const data = yield* variable("XDG_DATA_HOME", isAbsolute)
+  const data = yield* Environment.variable("XDG_DATA_HOME", isAbsolute)
   return join(data ?? join(homedir(), ".local", "share"), "effect-oci")
 })
 

@@ -15,6 +15,7 @@ App.main({
       remove: () => import("./commands/ref/remove.ts")
     }
   },
+  build: () => import("./commands/build.ts"),
   export: () => import("./commands/export.ts"),
   config: {
     description: "Work on image configs",

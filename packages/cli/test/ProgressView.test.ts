@@ -40,7 +40,8 @@ describe("ProgressView", () => {
       yield* Fiber.join(fiber)
       assert.strictEqual(
         written(),
-        "adding x ... 1 MiB of 2 MiB\nadding x ... 1 MiB of 2 MiB\nadding x ... done\n"
+        "adding x ... 1 MiB of 2 MiB 102.4 KiB/s\nadding x ... 1 MiB of 2 MiB 51.2 KiB/s\n" +
+          "adding x ... 1 MiB of 2 MiB 41 KiB/s done\n"
       )
     }))
 
@@ -62,6 +63,17 @@ describe("ProgressView", () => {
       yield* Fiber.join(fiber)
       assert.include(written(), "adding x ... 1 KiB 5.0 s")
       assert.notInclude(written(), "adding x ... 1 KiB 0.0 s")
+    }))
+
+  it.effect("tells what came from the cache", () =>
+    Effect.gen(function*() {
+      const written = capture()
+      const found = Effect.flatMap(
+        Progress.Progress,
+        ({ report }) => report({ id: "ADD x /", started: 0, cached: true })
+      )
+      yield* ProgressView.show(found.pipe(Progress.oneOff("ADD x /")))
+      assert.strictEqual(written(), "ADD x / ... from the cache\n")
     }))
 
   it.effect("tells a failure and an interruption, and leaves both as they are", () =>

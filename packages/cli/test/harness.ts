@@ -22,6 +22,7 @@ const commands: App.Commands = {
       remove: () => import("../src/commands/ref/remove.ts")
     }
   },
+  build: () => import("../src/commands/build.ts"),
   export: () => import("../src/commands/export.ts"),
   config: { description: "Configs", commands: { patch: () => import("../src/commands/config/patch.ts") } },
   inspect: () => import("../src/commands/inspect.ts"),

@@ -52,8 +52,12 @@ describe("effect-oci", () => {
   it("has a command for each purpose, and help with examples for each command", async () => {
     const { status, stdout } = shell("effect-oci --help")
     assert.strictEqual(status, 0)
-    for (const name of ["ref", "export", "config", "inspect"]) assert.match(stdout, new RegExp(`^  ${name} `, "m"))
-    for (const name of ["ref add", "ref list", "ref show", "ref remove", "export", "config patch", "inspect"]) {
+    for (const name of ["ref", "export", "config", "inspect", "build"]) {
+      assert.match(stdout, new RegExp(`^  ${name} `, "m"))
+    }
+    for (
+      const name of ["ref add", "ref list", "ref show", "ref remove", "build", "export", "config patch", "inspect"]
+    ) {
       const help = await run([...name.split(" "), "--help"])
       assert.strictEqual(help.code, 0, name)
       assert.include(help.stdout, `USAGE\n  effect-oci ${name}`)
@@ -143,7 +147,7 @@ describe("effect-oci", () => {
     const plain = onTerminal({ NO_COLOR: "1" })
     assert.include(plain, "\r\x1b[Kadding files ... 0.")
     assert.include(plain, "s done\r\n")
-    assert.match(onTerminal({ TERM: "dumb" }), /^adding files \.\.\. done\r\n/)
+    assert.match(onTerminal({ TERM: "dumb" }), /^adding files \.\.\. [0-9.]+ KiB done\r\n/)
   })
 })
 

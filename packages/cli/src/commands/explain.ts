@@ -127,12 +127,13 @@ const toJson = ({ explanation, image, platform }: Explained) => ({
   notes: explanation.notes
 })
 
-const layerJson = ({ descriptor: { digest, mediaType, size }, diffId, index }: Explanation.Layer) => ({
+const layerJson = ({ descriptor: { digest, mediaType, size }, diffId, encoder, index }: Explanation.Layer) => ({
   index,
   mediaType,
   digest,
   size,
-  diffId
+  diffId,
+  encoder
 })
 
 const explain = Effect.fnUntraced(function*(image: ImageTree.Image) {
@@ -174,7 +175,7 @@ export const command = Command.make(
 ).pipe(
   Command.withDescription(
     "Explain the history of an image, or of each image of an index: which item made which layer, and where each time comes " +
-      "from. Where the history does not fit the layers, tell what each repair would do."
+      "from, and what compressed a layer, if the image says so. Where the history does not fit the layers, tell what each repair would do."
   ),
   Command.withShortDescription("Explain an image's history and its times"),
   Command.withExamples([

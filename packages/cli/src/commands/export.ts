@@ -24,6 +24,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as AttestationFile from "../AttestationFile.ts"
+import * as ExportNotes from "../ExportNotes.ts"
 import * as Flags from "../Flags.ts"
 import * as HostPlatform from "../HostPlatform.ts"
 import * as ImageArgument from "../ImageArgument.ts"
@@ -117,24 +118,6 @@ const loadImage = Effect.fnUntraced(function*(
   }
 })
 
-const tell = Effect.fnUntraced(function*(exported: ExportImage.Exported) {
-  for (const change of exported.changes) {
-    const item = `history item ${change.index}`
-    yield* Effect.log(
-      change._tag === "ItemAdded"
-        ? `${item} added for layer ${change.layer}`
-        : `${item} lost its layer: ${change.reason}`
-    )
-  }
-  if (exported.differingRules.length > 0) {
-    yield* Effect.log(
-      `--compatibility ${Compatibility.effectOci1.name} would write something else, by its rules: ${
-        exported.differingRules.map((rule) => `${rule} (${Compatibility.effectOci1[rule]})`).join(", ")
-      }`
-    )
-  }
-})
-
 const run = Effect.fnUntraced(function*(options: Options) {
   const { images: flags, isIndex } = yield* Effect.fromResult(chosen(options))
   const epoch = yield* Epoch.resolve(Option.isSome(options.epoch) ? { explicit: options.epoch.value } : {})
@@ -159,7 +142,7 @@ const run = Effect.fnUntraced(function*(options: Options) {
     exporting,
     ({ descriptor }) => ImageStore.ImageStore.use((store) => store.tag(options.to.tag, descriptor))
   )).pipe(Effect.provide(layout))
-  yield* tell(exported)
+  yield* ExportNotes.tell(exported)
   const { configs, descriptor } = exported
   const name = ImageArgument.format(options.to)
   if (options.json) {

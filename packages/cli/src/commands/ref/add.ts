@@ -10,14 +10,15 @@ import * as CacheRef from "@effect-oci/core/CacheRef"
 import type * as ImageLayer from "@effect-oci/core/Layer"
 import * as Progress from "@effect-oci/core/Progress"
 import * as RefStore from "@effect-oci/core/RefStore"
+import * as RefDocument from "@effect-oci/schema/RefDocument"
 import * as Timestamp from "@effect-oci/schema/Timestamp"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as ByteProgress from "../../ByteProgress.ts"
 import * as Created from "../../Created.ts"
 import * as Flags from "../../Flags.ts"
 import * as Output from "../../Output.ts"
@@ -36,25 +37,11 @@ interface Input {
   readonly json: boolean
 }
 
-/** Milliseconds between two reports of how far it has come. */
-const interval = 100
-
 /** Stores the layer, and reports how much of it has been read. */
-const store = Effect.fnUntraced(function*(path: string, at: string) {
+const store = (path: string, at: string) => {
   const id = `adding ${path}`
-  const progress = yield* Progress.Progress
-  const started = yield* Clock.currentTimeMillis
-  let current = 0
-  let told = started
-  const onRead = (bytes: number) =>
-    Effect.flatMap(Clock.currentTimeMillis, (now) => {
-      current += bytes
-      if (now - told < interval) return Effect.void
-      told = now
-      return progress.report({ id, started, current })
-    })
-  return yield* FileTree.store(path, { at, onRead }).pipe(Progress.oneOff(id))
-})
+  return ByteProgress.counted(id, (onRead) => FileTree.store(path, { at, onRead })).pipe(Progress.oneOff(id))
+}
 
 /** The time of the ref that has the name, where nothing but its time would change. */
 const timeOfSame = Effect.fnUntraced(
@@ -86,8 +73,7 @@ const run = Effect.fnUntraced(function*(input: Input) {
   const content = {
     ...(parent === undefined ? {} : { parent }),
     ...(description === undefined ? {} : { description }),
-    layer: layer.descriptor,
-    diffId: layer.diffId
+    ...RefDocument.ofLayer(layer)
   }
   yield* RefStore.RefStore.use((refs) => refs.add(input.name, { ...content, created }, { replace: input.replace }))
   const summary = { name: input.name, ...content, created: Timestamp.format(created) }
