@@ -454,5 +454,5 @@ export const add = Effect.fn("FileTree.add")(function*(
     return { ...stored, key: yield* read.key }
   })
   const { fromCache, stored } = yield* LayerCache.through(key, make)
-  return { descriptor: stored.descriptor, diffId: stored.diffId, fromCache }
+  return { ...stored, fromCache }
 })

@@ -5,6 +5,7 @@
  */
 import type * as BlobStore from "@effect-oci/core/BlobStore"
 import * as Hash from "@effect-oci/core/Hash"
+import type * as ImageLayer from "@effect-oci/core/Layer"
 import * as LayerCache from "@effect-oci/core/LayerCache"
 import * as Digest from "@effect-oci/schema/Digest"
 import * as Clock from "effect/Clock"
@@ -13,7 +14,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { join } from "node:path"
-import { absentAs, Files, type FileSystem, type Info, readDocument } from "./internal/files.ts"
+import { absentAs, Files, type Info, readDocument } from "./internal/files.ts"
 import * as LayerRecord from "./internal/layerRecord.ts"
 import * as Layout from "./internal/layout.ts"
 
@@ -24,45 +25,30 @@ import * as Layout from "./internal/layout.ts"
  * @since 0.1.0
  */
 export interface Options {
-  /** How many bytes the blobs may have together: 10 GiB unless given. A larger blob is not kept. */
+  /** How many bytes the blobs may have together: 10 GiB unless given. A blob that would fill it is not kept. */
   readonly maxBytes?: number
 }
 
 /** How many layers are kept at most: a file system has room for the bytes of small ones, but not for their number. */
-const maxLayers = 10_000
+const maxLayers = 4000
 
 const maxRecord = 64 * 1024
 
 /** How long a layer may take to be kept, in milliseconds: a new file that is older belongs to a process that was killed. */
 const patience = 60 * 60 * 1000
 
-interface Entry {
-  readonly name: string
-  readonly path: string
-  readonly info: Info
-}
-
-const list = (files: FileSystem, directory: string) =>
-  Effect.map(
-    absentAs<ReadonlyArray<Uint8Array>>([])(files.list(directory)),
-    (names) => names.map((name) => new TextDecoder().decode(name))
-  )
-
-/** The files of a directory that are there long enough to be looked at. */
-const entries = Effect.fnUntraced(function*(files: FileSystem, directory: string) {
-  const found: Array<Entry> = []
-  for (const name of yield* list(files, directory)) {
-    const path = join(directory, name)
-    const info = yield* absentAs(undefined)(files.info(path))
-    if (info?.kind === "file") found.push({ name, path, info })
-  }
-  return found
-})
+/**
+ * The part of the bound that is left free, and that a process may add before it looks again at what is there: looking
+ * takes longer the more there is.
+ */
+const slack = 1 / 64
 
 const make = Effect.fnUntraced(function*(path: string, options: Options) {
   const files = yield* Files
   const hash = yield* Hash.Hash
   const maxBytes = options.maxBytes ?? 10 * 1024 ** 3
+  const roomFor = (bound: number) => bound * (1 - slack)
+  const infos = (directory: string) => absentAs<ReadonlyMap<string, Info>>(new Map())(files.infos(directory))
   // A blob is verified when it is found, so that nothing needs to be made durable
   const cache = yield* Layout.make(path, Duration.zero, false)
   const area = join(cache.root, ".effect-oci")
@@ -139,38 +125,42 @@ const make = Effect.fnUntraced(function*(path: string, options: Options) {
 
   const find = Effect.fnUntraced(function*(key: Digest.Digest, store: BlobStore.Store) {
     const record = yield* lookup(key)
-    if (record === undefined) return Option.none<LayerCache.Kept>()
-    const { descriptor, diffId, encoder } = record
+    if (record === undefined) return Option.none<ImageLayer.Stored>()
+    const { key: _, seen: __, ...layer } = record
     const isThere = yield* ensure(record, store).pipe(
       Effect.as(true),
-      Effect.catchIf((error) => isOwnFault(error, descriptor), (error) =>
+      Effect.catchIf((error) => isOwnFault(error, layer.descriptor), (error) =>
         Effect.gen(function*() {
           yield* Effect.logWarning(`the layer cache has lost a layer, which is made again: ${error.message}`)
           yield* remove(pathOf(key))
-          yield* remove(cache.blobPath(descriptor.digest))
+          yield* remove(cache.blobPath(layer.descriptor.digest))
           return false
         }))
     )
-    return isThere ? Option.some({ descriptor, diffId, encoder }) : Option.none()
+    return isThere ? Option.some(layer) : Option.none()
   })
 
   /** Removes what was not used for the longest time. It needs no lock: whoever misses what was removed makes it again. */
   const evict = Effect.gen(function*() {
     const now = yield* Clock.currentTimeMillis
-    for (const { info, name, path } of yield* entries(files, area)) {
-      if (name.startsWith("new-") && now - Number(info.ctime / 1_000_000n) > patience) yield* remove(path)
+    for (const [name, info] of yield* infos(area)) {
+      const isLeft = name.startsWith("new-") && now - Number(info.ctime / 1_000_000n) > patience
+      if (isLeft) yield* remove(join(area, name))
     }
-    const blobs = new Map<string, Entry>()
+    const blobs = new Map<string, Info & { readonly path: string }>()
     let bytes = 0
     for (const algorithm of Digest.Algorithm.literals) {
-      for (const entry of yield* entries(files, join(cache.root, "blobs", algorithm))) {
-        blobs.set(`${algorithm}:${entry.name}`, entry)
-        bytes += entry.info.size
+      const directory = join(cache.root, "blobs", algorithm)
+      for (const [name, info] of yield* infos(directory)) {
+        blobs.set(`${algorithm}:${name}`, { ...info, path: join(directory, name) })
+        bytes += info.size
       }
     }
-    const names = (yield* list(files, records)).filter(LayerRecord.isName)
+    const names = (yield* absentAs<ReadonlyArray<Uint8Array>>([])(files.list(records)))
+      .map((name) => new TextDecoder().decode(name))
+      .filter(LayerRecord.isName)
     let count = names.length
-    const isFull = () => bytes > maxBytes || count > maxLayers
+    const isFull = () => bytes > roomFor(maxBytes) || count > roomFor(maxLayers)
     if (!isFull()) return
 
     const uses = new Map<string, number>()
@@ -186,9 +176,9 @@ const make = Effect.fnUntraced(function*(path: string, options: Options) {
       uses.set(digest, (uses.get(digest) ?? 0) + 1)
       candidates.push({ digest, record, usedAt: digest === "" ? 0n : found?.info.mtime ?? 0n })
     }
-    for (const [digest, { info }] of blobs) {
+    for (const [digest, { ctime }] of blobs) {
       // Whoever kept it was killed, or is about to write its record
-      if (!uses.has(digest)) candidates.push({ digest, usedAt: info.ctime })
+      if (!uses.has(digest)) candidates.push({ digest, usedAt: ctime })
     }
     candidates.sort((left, right) => left.usedAt < right.usedAt ? -1 : 1)
     for (const { digest, record } of candidates) {
@@ -202,13 +192,16 @@ const make = Effect.fnUntraced(function*(path: string, options: Options) {
       const blob = blobs.get(digest)
       if (rest > 0 || blob === undefined) continue
       yield* remove(blob.path)
-      bytes -= blob.info.size
+      bytes -= blob.size
     }
   })
 
-  const keep = Effect.fnUntraced(function*(key: Digest.Digest, layer: LayerCache.Kept, store: BlobStore.Store) {
+  /** Since it was last looked at what is there: nobody has done so yet. */
+  let added = { bytes: Infinity, layers: 0 }
+
+  const keep = Effect.fnUntraced(function*(key: Digest.Digest, layer: ImageLayer.Stored, store: BlobStore.Store) {
     const blob = layer.descriptor
-    if (blob.size > maxBytes) return
+    if (blob.size > roomFor(maxBytes)) return
     const target = Layout.behind(store)
     const taken = target === undefined ? undefined : yield* cache.adopt(blob, target, "as it is")
     if (taken === undefined) yield* cache.blobs.put(store.get(blob), blob)
@@ -219,6 +212,10 @@ const make = Effect.fnUntraced(function*(path: string, options: Options) {
     const isAsWritten = written !== undefined && info?.identity === written.identity &&
       info.size === written.size && info.mtime === written.mtime
     yield* write(isAsWritten ? yield* remembering(record, info) : record)
+    added.bytes += blob.size
+    added.layers++
+    if (added.bytes <= maxBytes * slack && added.layers <= maxLayers * slack) return
+    added = { bytes: 0, layers: 0 }
     yield* evict
   })
 
@@ -242,7 +239,7 @@ const make = Effect.fnUntraced(function*(path: string, options: Options) {
  * whose file has not been touched since, costs the time of a glance; any other blob is verified. One that is damaged in
  * the layout is mended from the cache, and one that is damaged in the cache is forgotten.
  *
- * When the blobs have more than `maxBytes`, or there are more than 10,000 layers, those that were not used for the
+ * When the blobs have more than `maxBytes`, or there are more than 4,000 layers, those that were not used for the
  * longest time go. The directory is an image layout without images, and its records are below `.effect-oci/layers`; all
  * of it may be removed at any time. Whoever can write to it decides what layers are found, so it is nothing to share with
  * those whom one does not trust.

@@ -442,18 +442,19 @@ describe("the bound", () => {
   it.effect("includes what a killed process has left", () =>
     Effect.gen(function*() {
       const directory = fresh()
-      const cache = yield* cacheAt(directory)
       const one = yield* layoutAt(fresh())
       const blob = yield* one.put(Stream.succeed(bytesOf("a", 100)))
       const layer = { descriptor: { mediaType: MediaType.layer, ...blob }, diffId: blob.digest, encoder: "none" }
+      // A new one each time: it looks when it keeps for the first time
+      const keep = Effect.flatMap(cacheAt(directory), (cache) => cache.keep(key, layer, one))
       const left = join(directory, ".effect-oci/new-left")
       yield* TestClock.setTime(statSync(root).ctimeMs)
-      yield* cache.keep(key, layer, one)
+      yield* keep
       writeFileSync(left, "")
-      yield* cache.keep(key, layer, one)
+      yield* keep
       assert.isTrue(existsSync(left))
       yield* TestClock.adjust("61 minutes")
-      yield* cache.keep(key, layer, one)
+      yield* keep
       assert.isFalse(existsSync(left))
     }))
 })

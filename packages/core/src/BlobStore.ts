@@ -9,6 +9,7 @@ import * as Json from "@effect-oci/schema/Json"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Hash from "./Hash.ts"
 
@@ -164,6 +165,8 @@ export type Expected = Partial<Blob>
  * has taken is as verified, as durable and as mended as what is put. It gives `false` where it cannot take from that
  * source, and has then changed nothing.
  *
+ * `stage` is there where a store can hold back blobs until all of them are there.
+ *
  * Every implementation passes the contract suite of `@effect-oci/adapters`.
  *
  * @category models
@@ -177,6 +180,21 @@ export interface Store {
   readonly get: (blob: Blob) => Stream.Stream<Uint8Array, BlobStoreError>
   readonly has: (blob: Blob) => Effect.Effect<boolean, BlobStoreError>
   readonly take?: (blob: Blob, source: Store) => Effect.Effect<boolean, BlobStoreError>
+  readonly stage?: Effect.Effect<Stage, never, Scope.Scope>
+}
+
+/**
+ * A view of a store in which blobs are put that the store does not show yet. What has not been published is gone with the
+ * scope.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Stage {
+  /** It has what the store has, too. */
+  readonly store: Store
+  /** Shows all blobs in the store. They are as durable as if they had been put there. */
+  readonly publish: Effect.Effect<void, BlobStoreError>
 }
 
 /**
@@ -232,6 +250,26 @@ export const copy = (
   target: Store
 ): Effect.Effect<void, BlobStoreError> =>
   Effect.flatMap(target.has(blob), (has) => has ? Effect.void : transfer(blob, source, target))
+
+/**
+ * Runs work whose blobs appear in the store all at once, right before `commit` makes them reachable, if both succeed:
+ * where the work fails or is interrupted, the store stays as it was. A store that cannot hold blobs back shows each at
+ * once.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const staged = <A, E, R, B, E2, R2>(
+  work: Effect.Effect<A, E, R>,
+  commit: (result: A) => Effect.Effect<B, E2, R2>
+): Effect.Effect<B, E | E2 | BlobStoreError, BlobStore | R | R2> =>
+  Effect.scoped(Effect.gen(function*() {
+    const { stage } = yield* BlobStore
+    if (stage === undefined) return yield* Effect.flatMap(work, commit)
+    const { publish, store } = yield* stage
+    const result = yield* Effect.provideService(work, BlobStore, store)
+    return yield* Effect.uninterruptible(Effect.andThen(publish, commit(result)))
+  }))
 
 /**
  * Stores a document that is in memory.

@@ -38,6 +38,8 @@ export interface Rules {
   readonly controlEscapes: "short" | "numeric"
   /** Which of BuildKit's internal annotations of layers are left in manifests. */
   readonly internalAnnotations: "rewritten-timestamp" | "none"
+  /** Whether a manifest names the encoders of its layers, as far as they are known. */
+  readonly encoderAnnotation: "none" | "written"
 }
 
 /**
@@ -69,7 +71,8 @@ export const moby2019: Compatibility = {
   derivedCreated: "last",
   times: "as-given",
   controlEscapes: "short",
-  internalAnnotations: "rewritten-timestamp"
+  internalAnnotations: "rewritten-timestamp",
+  encoderAnnotation: "none"
 }
 
 /**
@@ -105,11 +108,12 @@ export const buildkit2026: Compatibility = {
   derivedCreated: "last",
   times: "as-given",
   controlEscapes: "short",
-  internalAnnotations: "rewritten-timestamp"
+  internalAnnotations: "rewritten-timestamp",
+  encoderAnnotation: "none"
 }
 
 /**
- * Our own exporter: BuildKit's, with its known faults put right.
+ * Our own exporter: BuildKit's, with its known faults put right, and layers that tell their encoder.
  *
  * @category presets
  * @since 0.1.0
@@ -121,7 +125,8 @@ export const effectOci1: Compatibility = {
   repair: "align",
   derivedCreated: "clamped",
   times: "utc",
-  internalAnnotations: "none"
+  internalAnnotations: "none",
+  encoderAnnotation: "written"
 }
 
 /**
@@ -161,7 +166,8 @@ const ruleNames = [
   "derivedCreated",
   "times",
   "controlEscapes",
-  "internalAnnotations"
+  "internalAnnotations",
+  "encoderAnnotation"
 ] as const satisfies ReadonlyArray<keyof Rules>
 
 /**

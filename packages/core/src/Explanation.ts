@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Annotations from "@effect-oci/schema/Annotations"
-import type * as Descriptor from "@effect-oci/schema/Descriptor"
+import * as Descriptor from "@effect-oci/schema/Descriptor"
 import type * as History from "@effect-oci/schema/History"
 import * as Platform from "@effect-oci/schema/Platform"
 import * as Timestamp from "@effect-oci/schema/Timestamp"
@@ -33,7 +33,8 @@ import * as LayerHistory from "./LayerHistory.ts"
 export type Origin = "own" | "exporter" | "epoch" | "filled-in" | "zero" | "none"
 
 /**
- * A layer as its image has it. `index` counts from 0, base first.
+ * A layer as its image has it. `index` counts from 0, base first. `encoder` is what compressed it, where an annotation
+ * tells.
  *
  * @category models
  * @since 0.1.0
@@ -42,6 +43,7 @@ export interface Layer {
   readonly index: number
   readonly descriptor: Descriptor.Descriptor
   readonly diffId?: string
+  readonly encoder?: string
 }
 
 /**
@@ -266,6 +268,21 @@ const createdNote = (
   ]
 }
 
+const encoderNote = "The same encoder at the same level makes one digest of one diff ID; another version of Node may have " +
+  "another zlib, and so make another digest of it."
+
+/** What compressed which layers, and what that means for their digests. */
+const encoderNotes = (layers: ReadonlyArray<Layer>): ReadonlyArray<string> => {
+  const indexes = new Map<string, Array<number>>()
+  for (const { encoder, index } of layers) {
+    if (encoder !== undefined) indexes.set(encoder, [...indexes.get(encoder) ?? [], index])
+  }
+  const notes = [...indexes].map(([encoder, of]) =>
+    `Layer${of.length === 1 ? "" : "s"} ${of.join(", ")} ${of.length === 1 ? "was" : "were"} compressed by ${encoder}.`
+  )
+  return notes.length === 0 ? [] : [...notes, encoderNote]
+}
+
 /**
  * Explains an image. `base` is what `org.opencontainers.image.base.digest` names, if it could be read: it tells which
  * layers are the base image's.
@@ -278,7 +295,13 @@ export const of = (image: Image, base?: ImageTree): Explanation => {
   const diffIds = diffIdsOf(image)
   const layers = descriptors.map((descriptor, index): Layer => {
     const diffId = diffIds[index]
-    return diffId === undefined ? { index, descriptor } : { index, descriptor, diffId }
+    const encoder = Descriptor.encoder(descriptor)
+    return {
+      index,
+      descriptor,
+      ...(diffId === undefined ? {} : { diffId }),
+      ...(encoder === undefined ? {} : { encoder })
+    }
   })
   const history = image.config?.value.history ?? []
   const context = contextOf(history)
@@ -321,7 +344,8 @@ export const of = (image: Image, base?: ImageTree): Explanation => {
           `The history does not fit: ${next} of its items are of a layer, and the image has ${layers.length} layers. ` +
           "Items and layers stand side by side as they are counted, which may be wrong."
         ]
-        : [])
+        : []),
+      ...encoderNotes(layers)
     ]
   }
 }

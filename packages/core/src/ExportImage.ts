@@ -275,25 +275,19 @@ const differingRules = (parts: Parts, made: Made, settings: Settings): ReadonlyA
   const other = settings.compareWith
   if (other === undefined) return []
   return Compatibility.differences(settings.rules, other).filter((rule) => {
-    if (rule === "internalAnnotations") {
-      return settings.mediaTypes !== "docker" &&
-        parts.layers.some((layer) => !isSameLayer(layer.descriptor, settings.rules, other))
-    }
     const rules = Compatibility.withRule(settings.rules, rule, other)
+    if (rule === "internalAnnotations" || rule === "encoderAnnotation") {
+      return settings.mediaTypes !== "docker" &&
+        parts.layers.some((layer) => annotationsOf(layer, settings.rules) !== annotationsOf(layer, rules))
+    }
     const remade = makeConfig(parts, rules, settings.repair ?? rules.repair)
     return Result.isFailure(remade) || !isSame(made.config, remade.success.config)
   })
 }
 
-const isSameLayer = (
-  layer: Descriptor.Descriptor,
-  left: Compatibility.Rules,
-  right: Compatibility.Rules
-): boolean => {
-  const count = (rules: Compatibility.Rules): number =>
-    Object.keys(ImageWriter.layerOf("oci", rules)(layer).annotations ?? {}).length
-  return count(left) === count(right)
-}
+/** The annotations of a layer in a manifest, to be compared. */
+const annotationsOf = (layer: ExportLayer, rules: Compatibility.Compatibility): string =>
+  JSON.stringify(ImageWriter.layerOf("oci", rules)(ImageWriter.withEncoder(rules)(layer)).annotations ?? {})
 
 /** Layers of one content, which is copied once. A size that is wrong does not hide behind one that is right. */
 const distinct = (layers: ReadonlyArray<ExportLayer>): ReadonlyArray<ExportLayer> => {
@@ -348,7 +342,9 @@ const exportOne = (image: Image, settings: Settings, isInIndex: boolean) =>
     const levels = ExportAnnotations.forPlatform(settings.annotations ?? [], isInIndex ? image.platform : undefined)
     const written = yield* ImageWriter.write({
       config: made.config,
-      layers: parts.layers.map((layer) => ImageWriter.translateLayer(layer.descriptor, mediaTypes)),
+      layers: parts.layers.map((layer) =>
+        ImageWriter.translateLayer(ImageWriter.withEncoder(settings.rules)(layer), mediaTypes)
+      ),
       mediaTypes,
       rules: settings.rules,
       manifest: levels.manifest,

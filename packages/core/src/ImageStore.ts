@@ -6,11 +6,18 @@
 import type * as Descriptor from "@effect-oci/schema/Descriptor"
 import * as Json from "@effect-oci/schema/Json"
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import type { BlobMissing, StoreIo, UnsafeFile } from "./BlobStore.ts"
+import {
+  type BlobMissing,
+  type BlobStore,
+  type BlobStoreError,
+  staged,
+  type StoreIo,
+  type UnsafeFile
+} from "./BlobStore.ts"
 
 /**
  * What the name of an image looks like, in words.
@@ -187,6 +194,32 @@ export class ImageStore extends Context.Service<ImageStore, {
   readonly resolve: (name: Option.Option<string>) => Effect.Effect<Descriptor.Descriptor, ImageStoreError>
   readonly list: Effect.Effect<ReadonlyArray<Image>, ImageStoreError>
 }>()("@effect-oci/core/ImageStore") {}
+
+/**
+ * Makes an image and gives it a name. Until it has one, the store shows nothing of it: where the work fails or is
+ * interrupted, the store stays as it was.
+ *
+ * **Example** (Exporting under a name)
+ *
+ * ```ts
+ * import * as ExportImage from "@effect-oci/core/ExportImage"
+ * import * as ImageStore from "@effect-oci/core/ImageStore"
+ * import * as Option from "effect/Option"
+ *
+ * const program = ImageStore.publish(
+ *   Option.some("latest"),
+ *   ExportImage.run({ ref: "app", platform: { os: "linux", architecture: "amd64" } })
+ * )
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const publish = <A extends { readonly descriptor: Descriptor.Descriptor }, E, R>(
+  name: Option.Option<string>,
+  work: Effect.Effect<A, E, R>
+): Effect.Effect<A, E | ImageStoreError | BlobStoreError, ImageStore | BlobStore | R> =>
+  ImageStore.use((images) => staged(work, (made) => Effect.as(images.tag(name, made.descriptor), made)))
 
 /**
  * Finds an image among those of a store: by its name, or the only one.

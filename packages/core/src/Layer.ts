@@ -70,6 +70,11 @@ export interface Stored {
   readonly descriptor: Descriptor.Descriptor
   /** Digest of the uncompressed tar archive in it. */
   readonly diffId: Digest.Digest
+  /**
+   * What compressed it, as `Compression.encoder` names it; absent where it came compressed, or is not. With the same
+   * encoder, and at the same level, one archive makes one blob.
+   */
+  readonly encoder?: string
 }
 
 type Bytes<E, R> = Stream.Stream<Uint8Array, E, R>
@@ -86,6 +91,13 @@ const put = Effect.fnUntraced(function*<E, R>(
 ): Effect.fn.Return<Descriptor.Descriptor, E | BlobStoreError, BlobStore | R> {
   const store = yield* BlobStore
   return { mediaType: mediaTypes[format], ...yield* store.put(content) }
+})
+
+/** Compresses content and stores it, and tells what has compressed it. */
+const pack = Effect.fnUntraced(function*<E, R>(content: Bytes<E, R>, format: Compression.Format, level?: number) {
+  const { compress, encoder } = yield* Compression.Compression
+  const descriptor = yield* put(compress(format, level)(content), format)
+  return { descriptor, ...(format === "uncompressed" ? {} : { encoder: encoder(format) }) }
 })
 
 /**
@@ -129,11 +141,9 @@ export const store = Effect.fn("Layer.store")(function*<E, R>(
   E | BlobStoreError | Compression.InvalidLevel,
   BlobStore | Hash | Compression.Compression | R
 > {
-  const format = options.compression ?? "gzip"
-  const { compress } = yield* Compression.Compression
   const { content, digest } = yield* hashed(tar)
-  const descriptor = yield* put(compress(format, options.level)(content), format)
-  return { descriptor, diffId: yield* digest }
+  const packed = yield* pack(content, options.compression ?? "gzip", options.level)
+  return { ...packed, diffId: yield* digest }
 })
 
 /** Reads a tar archive to its end, and gives its digest. */
@@ -167,14 +177,14 @@ export const adopt = Effect.fn("Layer.adopt")(
     E | BlobStoreError | Compression.CorruptContent | Compression.InvalidLevel | LayerTar.InvalidLayer,
     BlobStore | Hash | Compression.Compression | Scope.Scope | R
   > {
-    const { compress, decompress } = yield* Compression.Compression
+    const { decompress } = yield* Compression.Compression
     const { content, head } = yield* peeked(archive, Compression.sniffLength)
     const found = Compression.sniff(head)
-    const isPlain = found === "uncompressed"
     const layer = yield* observed(content, (seen) => readTar(decompress(found)(seen), options))
-    const format = isPlain ? options.compression ?? "gzip" : found
-    const descriptor = yield* put(isPlain ? compress(format, options.level)(layer.content) : layer.content, format)
-    return { descriptor, diffId: yield* layer.result }
+    const packed = yield* found === "uncompressed"
+      ? pack(layer.content, options.compression ?? "gzip", options.level)
+      : Effect.map(put(layer.content, found), (descriptor) => ({ descriptor }))
+    return { ...packed, diffId: yield* layer.result }
   },
   Effect.scoped
 )
@@ -325,6 +335,7 @@ const mediaTypeFor = (before: string | undefined, format: Compression.Format): s
 /** Keys that describe how a blob is compressed, or where that very blob is found. */
 const ofBlob = [
   Annotations.distributionSourcePrefix,
+  Annotations.encoder,
   "containerd.io/snapshot/stargz/",
   "io.containers.estargz.",
   "io.github.containers.zstd-chunked."
@@ -338,8 +349,7 @@ const replace = Effect.fnUntraced(function*<E, R>(
   level: number | undefined,
   added: Annotations.Annotations = {}
 ) {
-  const { compress } = yield* Compression.Compression
-  const { size, digest: blob } = yield* put(compress(format, level)(content), format)
+  const packed = yield* pack(content, format, level)
   const diffId = yield* digest
   const { annotations, data: _, urls: __, ...rest } = source
   const kept = Object.entries({ ...annotations, ...added })
@@ -348,11 +358,11 @@ const replace = Effect.fnUntraced(function*<E, R>(
   const descriptor: Descriptor.Descriptor = {
     ...rest,
     mediaType: mediaTypeFor(source.mediaType, format),
-    digest: blob,
-    size,
+    digest: packed.descriptor.digest,
+    size: packed.descriptor.size,
     ...(kept.length === 0 ? {} : { annotations: Object.fromEntries(kept) })
   }
-  return { descriptor, diffId }
+  return { ...packed, descriptor, diffId }
 })
 
 /**
@@ -362,7 +372,7 @@ const replace = Effect.fnUntraced(function*<E, R>(
  *
  * The archive in it stays as it is, byte for byte, and so does its diff ID. The descriptor keeps what it had, and the family
  * of its media type, OCI's or Docker's; it loses `urls`, `data`, and the annotations that are about the blob as it was: its
- * sources, and the indexes of eStargz and zstd:chunked. The archive is not looked at, save for its size.
+ * sources, its encoder, and the indexes of eStargz and zstd:chunked. The archive is not looked at, save for its size.
  *
  * @category combinators
  * @since 0.1.0

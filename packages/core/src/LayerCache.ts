@@ -15,17 +15,6 @@ import * as Compression from "./Compression.ts"
 import type * as Layer from "./Layer.ts"
 
 /**
- * A layer as a cache keeps it: what was stored, and the name of the encoder that has made its bytes.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Kept extends Layer.Stored {
-  /** As `Compression.encoder` names it. */
-  readonly encoder: string
-}
-
-/**
  * A cache of layers. A key is the digest of everything that decides about a layer: what is read and how it is stored.
  *
  * **Details**
@@ -41,10 +30,10 @@ export class LayerCache extends Context.Service<LayerCache, {
   readonly find: (
     key: Digest.Digest,
     store: BlobStore.Store
-  ) => Effect.Effect<Option.Option<Kept>>
+  ) => Effect.Effect<Option.Option<Layer.Stored>>
   readonly keep: (
     key: Digest.Digest,
-    layer: Kept,
+    layer: Layer.Stored,
     store: BlobStore.Store
   ) => Effect.Effect<void>
 }>()("@effect-oci/core/LayerCache") {}
@@ -68,7 +57,7 @@ export const none: EffectLayer.Layer<LayerCache> = EffectLayer.succeed(LayerCach
  * @since 0.1.0
  */
 export const memory: EffectLayer.Layer<LayerCache> = EffectLayer.sync(LayerCache, () => {
-  const layers = new Map<Digest.Digest, Kept>()
+  const layers = new Map<Digest.Digest, Layer.Stored>()
   return {
     find: (key, store) => {
       const kept = layers.get(key)
@@ -88,7 +77,7 @@ export const memory: EffectLayer.Layer<LayerCache> = EffectLayer.sync(LayerCache
  * @since 0.1.0
  */
 export interface Through {
-  readonly stored: Kept
+  readonly stored: Layer.Stored
   /** Whether it was found, and not made. */
   readonly fromCache: boolean
 }
@@ -138,14 +127,15 @@ export const through = Effect.fn("LayerCache.through")(function*<E, R>(
   const cache = yield* LayerCache
   const store = yield* BlobStore.BlobStore
   const { encoder } = yield* Compression.Compression
-  const encoderOf = ({ descriptor }: Layer.Stored) =>
-    encoder(Option.getOrElse(MediaType.compression(descriptor.mediaType), () => "uncompressed"))
+  /** Whether it would be made of the same bytes now: what came compressed, or is not, depends on no encoder. */
+  const isCurrent = (layer: Layer.Stored) =>
+    layer.encoder === undefined ||
+    Option.exists(MediaType.compression(layer.descriptor.mediaType), (format) => encoder(format) === layer.encoder)
   const found = Option.isSome(key) ? yield* cache.find(key.value, store) : Option.none()
-  if (Option.isSome(found) && found.value.encoder === encoderOf(found.value)) {
+  if (Option.isSome(found) && isCurrent(found.value)) {
     return { stored: found.value, fromCache: true }
   }
-  const made = yield* make
-  const stored = { descriptor: made.descriptor, diffId: made.diffId, encoder: encoderOf(made) }
-  if (Option.isSome(made.key)) yield* cache.keep(made.key.value, stored, store)
+  const { key: madeOf, ...stored } = yield* make
+  if (Option.isSome(madeOf)) yield* cache.keep(madeOf.value, stored, store)
   return { stored, fromCache: false }
 })

@@ -206,6 +206,14 @@ export const referenceDigest = "vnd.docker.reference.digest"
  */
 export const predicateType = "in-toto.io/predicate-type"
 
+/**
+ * Key for the encoder that compressed a layer, by the name and the version that effect-oci gives it.
+ *
+ * @category effect-oci keys
+ * @since 0.1.0
+ */
+export const encoder = "dev.effect-oci.encoder"
+
 const isInternal = (key: string) =>
   key === uncompressed || key === createdAt || key.startsWith(distributionSourcePrefix)
 

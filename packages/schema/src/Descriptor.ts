@@ -115,3 +115,13 @@ export const diffId = (self: Descriptor): Result.Result<Digest.Digest, MissingDi
     Digest.parse(self.annotations?.[Annotations.uncompressed] ?? ""),
     () => new MissingDiffId({ digest: self.digest })
   )
+
+/**
+ * Gets the name of the encoder that compressed a layer from the annotation that effect-oci keeps it in; `undefined` where
+ * there is none.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const encoder = ({ annotations = {} }: Descriptor): string | undefined =>
+  Object.hasOwn(annotations, Annotations.encoder) ? annotations[Annotations.encoder] : undefined

@@ -43,7 +43,8 @@ export const isName = (text: string): boolean => /^[a-z0-9][a-z0-9._-]{0,127}$/.
  * **Details**
  *
  * `parent` is the name of the ref below. `description` is what the layer was made by, `created` when. `layer` describes
- * the layer's blob and `diffId` the uncompressed tar archive in it.
+ * the layer's blob and `diffId` the uncompressed tar archive in it. `encoder` names what compressed the one into the other,
+ * where that is known.
  *
  * @category schemas
  * @since 0.1.0
@@ -53,7 +54,8 @@ export const RefDocument = Schema.Struct({
   description: absent(Schema.String),
   created: absent(Timestamp.FromString),
   layer: absent(Descriptor.Descriptor),
-  diffId: absent(Digest.Digest)
+  diffId: absent(Digest.Digest),
+  encoder: absent(Schema.String)
 })
 
 /**
@@ -62,8 +64,37 @@ export const RefDocument = Schema.Struct({
  */
 export type RefDocument = typeof RefDocument.Type
 
-const names = Json.names(["version", "parent", "description", "created", "layer", "diffId"], {
+const names = Json.names(["version", "parent", "description", "created", "layer", "diffId", "encoder"], {
   layer: Descriptor.names
+})
+
+/**
+ * Makes the members of a document that are about its layer.
+ *
+ * **Example** (Describing a layer)
+ *
+ * ```ts
+ * import * as Digest from "@effect-oci/schema/Digest"
+ * import * as MediaType from "@effect-oci/schema/MediaType"
+ * import * as RefDocument from "@effect-oci/schema/RefDocument"
+ * import * as Result from "effect/Result"
+ *
+ * const digest = Result.getOrThrow(Digest.fromHex("sha256", "ab".repeat(32)))
+ * const document: RefDocument.RefDocument = {
+ *   description: "COPY dist /app",
+ *   ...RefDocument.ofLayer({ descriptor: { mediaType: MediaType.layer, digest, size: 1024 }, diffId: digest })
+ * }
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const ofLayer = (
+  layer: { readonly descriptor: Descriptor.Descriptor; readonly diffId: Digest.Digest; readonly encoder?: string }
+): Required<Pick<RefDocument, "layer" | "diffId">> & Pick<RefDocument, "encoder"> => ({
+  layer: layer.descriptor,
+  diffId: layer.diffId,
+  ...(layer.encoder === undefined ? {} : { encoder: layer.encoder })
 })
 
 const decodeVersion = decoder(Schema.Struct({ version: integer }))
@@ -100,6 +131,7 @@ export const encode = (self: RefDocument): Uint8Array<ArrayBuffer> =>
       description: Encode.text(self.description),
       created: self.created === undefined ? undefined : Timestamp.format(self.created),
       layer: self.layer === undefined ? undefined : Descriptor.toEncodable(self.layer),
-      diffId: self.diffId
+      diffId: self.diffId,
+      encoder: Encode.text(self.encoder)
     }) + "\n"
   )

@@ -26,7 +26,7 @@ import {
   readSync
 } from "node:fs"
 import * as Fs from "node:fs/promises"
-import { dirname } from "node:path"
+import { dirname, join } from "node:path"
 import process from "node:process"
 
 /** What a path leads to. */
@@ -73,6 +73,8 @@ export interface FileSystem {
   readonly info: (path: string) => Effect.Effect<Info, StoreIo>
   readonly realPath: (path: string) => Effect.Effect<string, StoreIo>
   readonly list: (directory: string) => Effect.Effect<ReadonlyArray<Uint8Array>, StoreIo>
+  /** Looks at all files of a directory, in one go. */
+  readonly infos: (directory: string) => Effect.Effect<ReadonlyMap<string, Info>, StoreIo>
   readonly readLink: (path: string) => Effect.Effect<Uint8Array, StoreIo>
   readonly makeDirectory: (path: string) => Effect.Effect<void, StoreIo>
   readonly setMode: (path: string, mode: number) => Effect.Effect<void, StoreIo>
@@ -199,6 +201,15 @@ const readWhole = (path: string, into: Uint8Array): Required<Small> =>
     return { bytes, info: infoOf(descriptor) }
   })
 
+const infosIn = (directory: string): ReadonlyMap<string, Info> => {
+  const infos = new Map<string, Info>()
+  for (const name of readdirSync(directory)) {
+    const stats = lstatSync(join(directory, name), { bigint: true, throwIfNoEntry: false })
+    if (stats?.isFile() === true) infos.set(name, toInfo(stats))
+  }
+  return infos
+}
+
 const node: FileSystem = {
   readSmall: (path, limit) => attemptNow("read", path, () => readSmall(path, limit)),
   readWhole: (path, into) => attemptNow("read", path, () => readWhole(path, into)),
@@ -210,6 +221,7 @@ const node: FileSystem = {
   info: (path) => attemptNow("stat", path, () => toInfo(lstatSync(path, { bigint: true }))),
   realPath: (path) => attempt("find", path, () => Fs.realpath(path)),
   list: (directory) => attemptNow("list", directory, () => readdirSync(directory, { encoding: "buffer" })),
+  infos: (directory) => attemptNow("list", directory, () => infosIn(directory)),
   readLink: (path) => attemptNow("read", path, () => readlinkSync(path, { encoding: "buffer" })),
   makeDirectory: (path) => change("make the directory", path, () => Fs.mkdir(path)),
   setMode: (path, mode) => change("chmod", path, () => Fs.chmod(path, mode)),

@@ -3,7 +3,7 @@
  * the record is damaged: it is not made durable, so that a power cut may tear it.
  */
 import type * as Hash from "@effect-oci/core/Hash"
-import type * as LayerCache from "@effect-oci/core/LayerCache"
+import type * as Layer from "@effect-oci/core/Layer"
 import * as Descriptor from "@effect-oci/schema/Descriptor"
 import * as Digest from "@effect-oci/schema/Digest"
 import * as Json from "@effect-oci/schema/Json"
@@ -12,7 +12,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { Info } from "./files.ts"
 
-export interface LayerRecord extends LayerCache.Kept {
+export interface LayerRecord extends Layer.Stored {
   readonly key: Digest.Digest
   /** The files that held the blob when they were last verified, as `stamp` tells them. */
   readonly seen: ReadonlyArray<string>
@@ -25,7 +25,7 @@ const decodeJson = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Struc
   key: Digest.Digest,
   descriptor: Descriptor.Descriptor,
   diffId: Digest.Digest,
-  encoder: Schema.String,
+  encoder: Schema.optionalKey(Schema.String),
   seen: Schema.Array(Schema.String)
 })))
 
@@ -46,7 +46,10 @@ export const decode = (hash: Hash.Hash["Service"], bytes: Uint8Array): Option.Op
   const json = bytes.subarray(end + 1)
   const text = new TextDecoder()
   return text.decode(bytes.subarray(0, Math.max(end, 0))) === digestOf(hash, json)
-    ? decodeJson(text.decode(json))
+    ? Option.map(decodeJson(text.decode(json)), (found) => {
+      const { version: _, ...record } = found
+      return record
+    })
     : Option.none()
 }
 

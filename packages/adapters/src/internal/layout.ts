@@ -89,10 +89,18 @@ export interface Layout {
 }
 
 /** A layout whose content need not survive a power cut, since it is verified when it is read, is not `durable`. */
-export const make = Effect.fnUntraced(function*(
+export const make = (
   path: string,
   lockTimeout: Duration.Duration,
   durable: boolean = true
+): Effect.Effect<Layout, never, Hash.Hash> => makeWith(path, lockTimeout, durable, undefined)
+
+/** What is `staged` is in the private area, until it is published. */
+const makeWith = Effect.fnUntraced(function*(
+  path: string,
+  lockTimeout: Duration.Duration,
+  durable: boolean,
+  staged: Map<Digest.Digest, string> | undefined
 ): Effect.fn.Return<Layout, never, Hash.Hash> {
   const files = yield* Files
   const hash = yield* Hash.Hash
@@ -158,7 +166,18 @@ export const make = Effect.fnUntraced(function*(
     yield* writeAbsent("oci-layout", ImageLayout.encode())
   })
 
-  const blobPath = (digest: Digest.Digest) => inside("blobs", Digest.algorithm(digest), Digest.encoded(digest))
+  const publicPath = (digest: Digest.Digest) => inside("blobs", Digest.algorithm(digest), Digest.encoded(digest))
+  const blobPath = (digest: Digest.Digest) => staged?.get(digest) ?? publicPath(digest)
+
+  /** Moves a new file to where its blob is found. */
+  const place = (
+    digest: Digest.Digest,
+    moveTo: (path: string) => Effect.Effect<void, BlobStore.StoreIo>
+  ): Effect.Effect<void, BlobStore.StoreIo> => {
+    if (staged === undefined) return moveTo(publicPath(digest))
+    const path = staged.get(digest) ?? newPath()
+    return Effect.uninterruptible(Effect.map(moveTo(path), () => void staged.set(digest, path)))
+  }
 
   const checkBlobDirectories = Effect.fnUntraced(function*(digest: Digest.Digest) {
     yield* checkDirectory(files, inside("blobs"))
@@ -172,7 +191,7 @@ export const make = Effect.fnUntraced(function*(
     Effect.scoped(Effect.gen(function*() {
       yield* prepare
       const algorithm = expected.digest === undefined ? "sha256" : Digest.algorithm(expected.digest)
-      const blobs = yield* directory(join("blobs", algorithm))
+      yield* directory(join("blobs", algorithm))
       const file = yield* durable ? Effect.flatMap(newFile, writeBehind) : newFile
       const hasher = hash.make(algorithm)
       let size = 0
@@ -197,7 +216,7 @@ export const make = Effect.fnUntraced(function*(
       yield* file.close
       const info = yield* files.info(file.path)
       // Over what is there, if anything is: an equal blob is not worse for it, and a damaged one is mended
-      yield* file.moveTo(join(blobs, Digest.encoded(digest)))
+      yield* place(digest, file.moveTo)
       written.set(digest, info)
       return { digest, size }
     }))
@@ -261,19 +280,35 @@ export const make = Effect.fnUntraced(function*(
       if (info === undefined) return yield* missing(from.root, blob)
       if (info.size !== blob.size) return yield* wrongSize(from.root, blob, info.size)
       yield* prepare
-      const blobs = yield* directory(join("blobs", Digest.algorithm(blob.digest)))
+      yield* directory(join("blobs", Digest.algorithm(blob.digest)))
       const copy = newPath()
       if (!(yield* duplicate(files, from.blobPath(blob.digest), info, copy))) return undefined
       const opened = yield* openFile(files, copy)
       if (how === "verified") yield* verify(from.root, blob, opened.file, opened.info)
-      const path = join(blobs, Digest.encoded(blob.digest))
-      yield* files.rename(copy, path)
-      return yield* asOf(opened.info, path)
+      yield* place(blob.digest, (path) => files.rename(copy, path))
+      return yield* asOf(opened.info, blobPath(blob.digest))
     }))
+
+  const stage = Effect.gen(function*() {
+    const staged = new Map<Digest.Digest, string>()
+    yield* Effect.addFinalizer(() =>
+      Effect.forEach(staged.values(), (path) => Effect.ignore(files.remove(path)), { discard: true })
+    )
+    const layout = yield* Effect.provideService(makeWith(path, lockTimeout, durable, staged), Hash.Hash, hash)
+    return {
+      store: layout.blobs,
+      publish: Effect.forEach(staged, ([digest, path]) =>
+        Effect.uninterruptible(Effect.map(
+          files.rename(path, publicPath(digest)),
+          () => void staged.delete(digest)
+        )), { discard: true })
+    }
+  })
 
   const blobs: Layout["blobs"] = {
     put,
     get,
+    stage,
     has: (blob) => Effect.map(inspect(blob), (info) => info?.size === blob.size),
     take: (blob, source) => {
       const from = behind(source)

@@ -21,14 +21,21 @@ export const toRef = (
   content: (descriptor: Descriptor.Descriptor) => Stream.Stream<Uint8Array, BlobStoreError>,
   acquire: (name: string) => Effect.Effect<CacheRef.Ref, CacheRef.CacheRefError, Scope.Scope>
 ): CacheRef.Ref => {
-  const { created, description = "", diffId, layer, parent } = document
+  const { created, description = "", diffId, encoder, layer, parent } = document
   return {
     name,
     description,
     ...(created === undefined ? {} : { createdAt: created }),
     ...(layer === undefined || diffId === undefined
       ? {}
-      : { layer: { descriptor: layer, diffId, content: Stream.suspend(() => content(layer)) } }),
+      : {
+        layer: {
+          descriptor: layer,
+          diffId,
+          ...(encoder === undefined ? {} : { encoder }),
+          content: Stream.suspend(() => content(layer))
+        }
+      }),
     parent: parent === undefined
       ? Effect.succeedNone
       : acquire(parent).pipe(
@@ -40,6 +47,10 @@ export const toRef = (
 
 const isSame = (left: RefDocument.RefDocument, right: RefDocument.RefDocument): boolean =>
   new TextDecoder().decode(RefDocument.encode(left)) === new TextDecoder().decode(RefDocument.encode(right))
+
+/** Whether two documents are of one content: what encoder has made its bytes is not part of it. */
+const isSameContent = (left: RefDocument.RefDocument, right: RefDocument.RefDocument): boolean =>
+  isSame({ ...left, encoder: "" }, { ...right, encoder: "" })
 
 /** Checks a name before anything is looked for. */
 export const checkName = (name: string): Effect.Effect<void, RefStore.InvalidRefName> =>
@@ -70,8 +81,9 @@ export const checkAdd = Effect.fnUntraced(function*<E>(
     parent = found.parent
   }
   if (existing === undefined) return true
-  if (existing !== "unreadable" && isSame(existing, document)) return false
-  return replace ? true : yield* new RefStore.RefExists({ store, ref: name })
+  if (replace) return existing === "unreadable" || !isSame(existing, document)
+  if (existing !== "unreadable" && isSameContent(existing, document)) return false
+  return yield* new RefStore.RefExists({ store, ref: name })
 })
 
 /** Checks that no ref stands on the one that is to be removed. */

@@ -192,15 +192,16 @@ const build = Effect.fnUntraced(function*(options: Options) {
     yield* start(options)
   )
   const builder = settingsOf(options).reduce((builder, change) => change(builder), withLayers)
-  const built = yield* ImageBuilder.build(builder, {
-    rules: options.compatibility,
-    mediaTypes: options.format,
-    annotations: options.annotation,
-    compareWith: Compatibility.effectOci1,
-    ...epoch
-  })
-  // The image gets its name last, when everything that it names is there
-  yield* ImageStore.ImageStore.use((store) => store.tag(options.to.tag, built.descriptor))
+  const built = yield* ImageStore.publish(
+    options.to.tag,
+    ImageBuilder.build(builder, {
+      rules: options.compatibility,
+      mediaTypes: options.format,
+      annotations: options.annotation,
+      compareWith: Compatibility.effectOci1,
+      ...epoch
+    })
+  )
   const inherited = built.layers.length - cached.length
   const listed = built.layers.map(({ base, description, descriptor, diffId }, index): Listed => ({
     descriptor,

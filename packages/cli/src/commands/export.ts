@@ -137,11 +137,7 @@ const run = Effect.fnUntraced(function*(options: Options) {
     ? ExportImage.runIndex(images, settings)
     : ExportImage.run(first, settings)
   const layout = OciLayout.layer(options.to.directory).pipe(Layer.provide(NodeHash.layer))
-  // The image gets its name last, when everything that it names is there
-  const exported = yield* ProgressView.show(Effect.tap(
-    exporting,
-    ({ descriptor }) => ImageStore.ImageStore.use((store) => store.tag(options.to.tag, descriptor))
-  )).pipe(Effect.provide(layout))
+  const exported = yield* ProgressView.show(ImageStore.publish(options.to.tag, exporting)).pipe(Effect.provide(layout))
   yield* ExportNotes.tell(exported)
   const { configs, descriptor } = exported
   const name = ImageArgument.format(options.to)

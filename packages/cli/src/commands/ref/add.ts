@@ -6,6 +6,7 @@
 import * as FileTree from "@effect-oci/adapters/FileTree"
 import * as NodeCompression from "@effect-oci/adapters/NodeCompression"
 import * as NodeHash from "@effect-oci/adapters/NodeHash"
+import * as BlobStore from "@effect-oci/core/BlobStore"
 import * as CacheRef from "@effect-oci/core/CacheRef"
 import type * as ImageLayer from "@effect-oci/core/Layer"
 import * as Progress from "@effect-oci/core/Progress"
@@ -66,16 +67,19 @@ const run = Effect.fnUntraced(function*(input: Input) {
     const refs = yield* CacheRef.CacheRef
     yield* refs.acquire(input.parent.value)
   }
-  const layer = yield* ProgressView.show(store(input.path, input.at))
-  const created = Option.getOrUndefined(given) ?? (yield* timeOfSame(input, layer)) ?? (yield* Created.now)
   const parent = Option.getOrUndefined(input.parent)
   const description = Option.getOrUndefined(input.description)
-  const content = {
-    ...(parent === undefined ? {} : { parent }),
-    ...(description === undefined ? {} : { description }),
-    ...RefDocument.ofLayer(layer)
-  }
-  yield* RefStore.RefStore.use((refs) => refs.add(input.name, { ...content, created }, { replace: input.replace }))
+  const add = Effect.fnUntraced(function*(layer: ImageLayer.Stored) {
+    const created = Option.getOrUndefined(given) ?? (yield* timeOfSame(input, layer)) ?? (yield* Created.now)
+    const content = {
+      ...(parent === undefined ? {} : { parent }),
+      ...(description === undefined ? {} : { description }),
+      ...RefDocument.ofLayer(layer)
+    }
+    yield* RefStore.RefStore.use((refs) => refs.add(input.name, { ...content, created }, { replace: input.replace }))
+    return { ...content, created }
+  })
+  const { created, ...content } = yield* ProgressView.show(BlobStore.staged(store(input.path, input.at), add))
   const summary = { name: input.name, ...content, created: Timestamp.format(created) }
   yield* input.json ? Output.json(summary) : Output.line(RefSummary.describe(summary))
 }, Effect.scoped)
