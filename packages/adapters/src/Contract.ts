@@ -286,6 +286,42 @@ export const blobStore: ReadonlyArray<Case<BlobStore.BlobStore | Hash.Hash>> = [
       yield* expect("the answer", taken, false)
       yield* expect("the blob", yield* store.has(blob), false)
     })),
+  promise("a stage shows its blobs when they are published", (expect) =>
+    Effect.scoped(Effect.gen(function*() {
+      const store = yield* BlobStore.BlobStore
+      const below = yield* store.put(Stream.succeed(bytesOf("below")))
+      if (store.stage === undefined) return
+      const { publish, store: stage } = yield* store.stage
+      const blob = yield* stage.put(Stream.succeed(hello))
+      const bytes = Effect.provideService(read(blob), BlobStore.BlobStore, stage)
+      yield* expect("it is on the stage", isEqual(yield* bytes, hello), true)
+      yield* expect("what the store has is, too", yield* stage.has(below), true)
+      yield* expect("it is in the store", yield* store.has(blob), false)
+      yield* publish
+      yield* expect("it is there when it is published", isEqual(yield* read(blob), hello), true)
+      yield* expect("and on the stage still", isEqual(yield* bytes, hello), true)
+    }))),
+  promise("a stage that is left takes its blobs with it", (expect) =>
+    Effect.gen(function*() {
+      const store = yield* BlobStore.BlobStore
+      const { stage } = store
+      if (stage === undefined) return
+      const blob = yield* Effect.scoped(Effect.flatMap(stage, (stage) => stage.store.put(Stream.succeed(hello))))
+      yield* expect("it is there", yield* store.has(blob), false)
+      const failed = BlobStore.staged(
+        Effect.andThen(
+          BlobStore.putBytes(hello),
+          store.get({ ...blob, size: 1 }).pipe(
+            Stream.runDrain
+          )
+        ),
+        () => Effect.void
+      )
+      yield* expect("work that fails", yield* tagOf(failed), "BlobMissing")
+      yield* expect("its blob", yield* store.has(blob), false)
+      const here = yield* BlobStore.staged(BlobStore.putBytes(hello), store.has)
+      yield* expect("its blob, where it succeeds", here, true)
+    })),
   promise("a reader that stops early, or changes what it read, harms nobody", (expect) =>
     Effect.gen(function*() {
       const store = yield* BlobStore.BlobStore
@@ -409,7 +445,8 @@ const refDocument = (
     description: text,
     created: Result.getOrThrow(Timestamp.parse("2024-02-29T12:00:00.123456789+02:00")),
     layer: { mediaType: MediaType.layerGzip, ...blob },
-    diffId: blob.digest
+    diffId: blob.digest,
+    encoder: "gzip-1"
   }))
 
 const acquire = (name: string) => CacheRef.CacheRef.use((source) => source.acquire(name))
@@ -436,6 +473,7 @@ export const refs: ReadonlyArray<
       yield* expect("its time", ref.createdAt, document.created)
       yield* expect("its descriptor", ref.layer?.descriptor, document.layer)
       yield* expect("its diff ID", ref.layer?.diffId, document.diffId)
+      yield* expect("its encoder", ref.layer?.encoder, document.encoder)
       const content = yield* Stream.mkUint8Array(ref.layer?.content ?? Stream.empty)
       yield* expect("its content", isEqual(content, bytesOf("base layer")), true)
       yield* expect("its parent", Option.isNone(yield* ref.parent), true)
@@ -515,6 +553,7 @@ export const refs: ReadonlyArray<
       const second = yield* refDocument("second")
       yield* store.add("app", first)
       yield* expect("equal content", yield* tagOf(store.add("app", first)), "success")
+      yield* expect("of another encoder", yield* tagOf(store.add("app", { ...first, encoder: "gzip-2" })), "success")
       yield* expect("other content", yield* tagOf(store.add("app", second)), "RefExists")
       yield* expect("it is the first", (yield* chainOf("app")).map((ref) => ref.description), ["first"])
       yield* store.add("app", second, { replace: true })

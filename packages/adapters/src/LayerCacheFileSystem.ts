@@ -126,18 +126,18 @@ const make = Effect.fnUntraced(function*(path: string, options: Options) {
   const find = Effect.fnUntraced(function*(key: Digest.Digest, store: BlobStore.Store) {
     const record = yield* lookup(key)
     if (record === undefined) return Option.none<ImageLayer.Stored>()
-    const { key: _, seen: __, ...layer } = record
+    const { descriptor, diffId, encoder } = record
     const isThere = yield* ensure(record, store).pipe(
       Effect.as(true),
-      Effect.catchIf((error) => isOwnFault(error, layer.descriptor), (error) =>
+      Effect.catchIf((error) => isOwnFault(error, descriptor), (error) =>
         Effect.gen(function*() {
           yield* Effect.logWarning(`the layer cache has lost a layer, which is made again: ${error.message}`)
           yield* remove(pathOf(key))
-          yield* remove(cache.blobPath(layer.descriptor.digest))
+          yield* remove(cache.blobPath(descriptor.digest))
           return false
         }))
     )
-    return isThere ? Option.some(layer) : Option.none()
+    return isThere ? Option.some({ descriptor, diffId, ...(encoder === undefined ? {} : { encoder }) }) : Option.none()
   })
 
   /** Removes what was not used for the longest time. It needs no lock: whoever misses what was removed makes it again. */

@@ -17,15 +17,18 @@ import * as ImageList from "./internal/imageList.ts"
 
 const store = "the memory store"
 
-const make = Effect.gen(function*() {
-  const hash = yield* Hash.Hash
-  const contents = new Map<Digest.Digest, Uint8Array>()
-  let images: ReadonlyArray<ImageStore.Image> = []
+/** Puts blobs into `contents`, and finds them there or `below`. */
+const blobsIn = (
+  hash: Hash.Hash["Service"],
+  contents: Map<Digest.Digest, Uint8Array>,
+  below?: ReadonlyMap<Digest.Digest, Uint8Array>
+): BlobStore.Store => {
+  const find = (digest: Digest.Digest) => contents.get(digest) ?? below?.get(digest)
 
   const sizeMismatch = (digest: Digest.Digest, expected: number, found: number) =>
     new BlobStore.SizeMismatch({ store, digest, expected, found })
 
-  const put: BlobStore.BlobStore["Service"]["put"] = Effect.fnUntraced(function*(content, expected = {}) {
+  const put: BlobStore.Store["put"] = Effect.fnUntraced(function*(content, expected = {}) {
     const bytes = yield* Stream.mkUint8Array(content)
     const hasher = hash.make(expected.digest === undefined ? "sha256" : Digest.algorithm(expected.digest))
     hasher.update(bytes)
@@ -41,9 +44,9 @@ const make = Effect.gen(function*() {
     return { digest, size }
   })
 
-  const get: BlobStore.BlobStore["Service"]["get"] = (blob) =>
+  const get: BlobStore.Store["get"] = (blob) =>
     Stream.suspend((): Stream.Stream<Uint8Array, BlobStore.BlobStoreError> => {
-      const bytes = contents.get(blob.digest)
+      const bytes = find(blob.digest)
       if (bytes === undefined) return Stream.fail(new BlobStore.BlobMissing({ store, digest: blob.digest }))
       return bytes.length === blob.size
         // A copy: what a reader does to it is its own affair
@@ -51,19 +54,39 @@ const make = Effect.gen(function*() {
         : Stream.fail(sizeMismatch(blob.digest, blob.size, bytes.length))
     })
 
-  const has = (blob: BlobStore.Blob) => Effect.sync(() => contents.get(blob.digest)?.length === blob.size)
+  const has = (blob: BlobStore.Blob) => Effect.sync(() => find(blob.digest)?.length === blob.size)
+
+  return {
+    put,
+    get,
+    has,
+    stage: Effect.sync(() => {
+      const staged = new Map<Digest.Digest, Uint8Array>()
+      return {
+        store: blobsIn(hash, staged, contents),
+        publish: Effect.sync(() => {
+          for (const [digest, bytes] of staged) contents.set(digest, bytes)
+        })
+      }
+    })
+  }
+}
+
+const make = Effect.gen(function*() {
+  const blobs = blobsIn(yield* Hash.Hash, new Map())
+  let images: ReadonlyArray<ImageStore.Image> = []
 
   const tag = Effect.fnUntraced(function*(name: Option.Option<string>, descriptor: Descriptor.Descriptor) {
     if (Option.isSome(name) && !ImageStore.isName(name.value)) {
       return yield* new ImageStore.InvalidImageName({ name: name.value, expected: ImageStore.nameRule })
     }
-    if (!(yield* has(descriptor))) return yield* new BlobStore.BlobMissing({ store, digest: descriptor.digest })
+    if (!(yield* blobs.has(descriptor))) return yield* new BlobStore.BlobMissing({ store, digest: descriptor.digest })
     const image = { name, descriptor: ImageList.named(name, descriptor) }
     const isNamed = (other: ImageStore.Image) => Option.getOrNull(other.name) === Option.getOrNull(name)
     images = images.some(isNamed) ? images.map((other) => isNamed(other) ? image : other) : [...images, image]
   })
 
-  return Context.make(BlobStore.BlobStore, { put, get, has }).pipe(
+  return Context.make(BlobStore.BlobStore, blobs).pipe(
     Context.add(ImageStore.ImageStore, {
       tag,
       list: Effect.sync(() => images),

@@ -137,6 +137,15 @@ describe("find", () => {
       }).pipe(Effect.provideService(Files, system))
     }))
 
+  it.live("gives a layer that no encoder has made as it was kept", () =>
+    Effect.gen(function*() {
+      const cache = yield* cacheAt(fresh())
+      const one = yield* layoutAt(fresh())
+      const { encoder: _, ...layer } = yield* store(one, bytesOf("layer"))
+      yield* cache.keep(key, layer, one)
+      assert.deepStrictEqual(yield* cache.find(key, one), Option.some(layer))
+    }))
+
   it.live("finds nothing in an empty cache, and makes nothing", () =>
     Effect.gen(function*() {
       const directory = fresh()

@@ -139,7 +139,8 @@ export const look = (root: string): ReadonlyArray<Look> => {
   const found = readdirSync(root, { recursive: true, encoding: "utf8" }).toSorted()
     .map((path) => ({ path, stats: lstatSync(join(root, path)) }))
   const inode = (stats: { readonly dev: number; readonly ino: number }) => `${stats.dev}:${stats.ino}`
-  const names = Map.groupBy(found, ({ stats }) => inode(stats))
+  const names = new Map<string, Array<string>>()
+  for (const { path, stats } of found) names.set(inode(stats), [...names.get(inode(stats)) ?? [], path])
   return found.map(({ path, stats }) => ({
     path,
     // No system keeps modes of symbolic links
@@ -151,7 +152,7 @@ export const look = (root: string): ReadonlyArray<Look> => {
       : stats.isFile()
       ? digestOf(join(root, path))
       : "",
-    links: (names.get(inode(stats)) ?? []).map((other) => other.path).filter((other) => other !== path)
+    links: names.get(inode(stats))?.filter((other) => other !== path) ?? []
   }))
 }
 

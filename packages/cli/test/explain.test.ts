@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
+import { gzipSync } from "node:zlib"
 import { run } from "./harness.ts"
-import { indexType, makeLayout, manifestType, time } from "./layouts.ts"
+import { indexType, layerType, makeLayout, manifestType, time } from "./layouts.ts"
 
 describe("explain", () => {
   it("shows items beside layers, and where times come from", async () => {
@@ -15,6 +16,17 @@ describe("explain", () => {
     assert.include(stdout, "\nThe image's time of creation is that of item 2, the last one with a time.\n")
     assert.include(stdout, "\nItem 1: It has the very time of item 2")
     assert.notInclude(stdout, "--repair")
+  })
+
+  it("tells what compressed a layer, where the image says so", async () => {
+    const { directory, image, put, tag } = makeLayout()
+    const annotations = { "dev.effect-oci.encoder": "gzip-1" }
+    const layers = [{ ...put(layerType, gzipSync("one")), annotations }, put(layerType, gzipSync("two"))]
+    tag("latest", image({}, { layers }))
+    const { stdout } = await run(["explain", `oci:${directory}`])
+    assert.include(stdout, "\nLayer 0 was compressed by gzip-1.\nThe same encoder at the same level makes one digest")
+    const { images: [shown] } = JSON.parse((await run(["explain", `oci:${directory}`, "--json"])).stdout)
+    assert.deepStrictEqual([shown.entries[0].layer.encoder, shown.entries[2].layer.encoder], ["gzip-1", undefined])
   })
 
   it("shows no table where there is nothing to put into it", async () => {

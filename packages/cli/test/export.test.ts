@@ -55,6 +55,24 @@ describe("export", () => {
     assert.strictEqual(document.rootfs.diff_ids.length, 2)
   })
 
+  it("names what compressed the layers, only under effect-oci-1", async () => {
+    const annotationsUnder = async (compatibility: string) => {
+      const { stderr, stdout } = await exportTo(`oci:${path("out")}`, "--compatibility", compatibility, "--json")
+      // What is so with every layer is not worth a line each time
+      assert.notInclude(stderr, "would write something else")
+      const { descriptor, differingRules } = JSON.parse(stdout)
+      const { layers } = readJson(blob(path("out"), descriptor.digest))
+      return { differingRules, annotations: layers.map((layer: { annotations?: object }) => layer.annotations) }
+    }
+    const ours = await annotationsUnder("effect-oci-1")
+    const { encoder } = readJson(path("store/refs/app.json"))
+    assert.match(encoder, /^effect-oci-gzip-/)
+    const expected = { "dev.effect-oci.encoder": encoder }
+    assert.deepStrictEqual(ours, { differingRules: [], annotations: [expected, expected] })
+    const theirs = await annotationsUnder("buildkit-2026")
+    assert.deepStrictEqual(theirs, { differingRules: ["encoderAnnotation"], annotations: [undefined, undefined] })
+  })
+
   it("adds tags to a layout, and replaces its unnamed image", async () => {
     await exportTo(`oci:${path("out")}:a`)
     await exportTo(`oci:${path("out")}:b`)

@@ -27,8 +27,13 @@ const named = (descriptor: object, name: string) => ({
   annotations: { "org.opencontainers.image.ref.name": name }
 })
 
-/** An image of as many layers, diff IDs and items of a history. */
-const image = (layers: number, diffIds: number, history: ReadonlyArray<object>) => {
+/** An image of as many layers, diff IDs and items of a history; the encoders are those of its lowest layers. */
+const image = (
+  layers: number,
+  diffIds: number,
+  history: ReadonlyArray<object>,
+  encoders: ReadonlyArray<string> = []
+) => {
   const config =
     `{ "os":"linux","architecture":"arm64", "variant":"v8", "created":"2026-01-01T00:00:00.5Z","pi":3.140,` +
     `"rootfs":{"type":"layers","diff_ids":${
@@ -41,7 +46,10 @@ const image = (layers: number, diffIds: number, history: ReadonlyArray<object>) 
         schemaVersion: 2,
         mediaType: manifestType,
         config: put(configType, config),
-        layers: Array.from({ length: layers }, (_, index) => put(layerType, `layer ${index}`))
+        layers: Array.from({ length: layers }, (_, index) => ({
+          ...put(layerType, `layer ${index}`),
+          ...(encoders[index] === undefined ? {} : { annotations: { "dev.effect-oci.encoder": encoders[index] } })
+        }))
       },
       null,
       1
@@ -90,6 +98,16 @@ describe("inspect", () => {
       { item: { comment: "b" }, layer: 1 }
     ])
     assert.strictEqual(stdout.split("\n").length, 2)
+  })
+
+  it("shows what compressed a layer, where the image tells", async () => {
+    writeIndex([named(image(2, 2, [], ["gzip-1\x1b[2J"]), "told"), named(sound(), "untold")])
+    const { stdout } = await inspect(":told")
+    assert.match(stdout, /^LAYER .* MEDIA TYPE +ENCODER$/m)
+    assert.match(stdout, /^ {4}0 .*\+gzip {2}gzip-1\\x1b\[2J\n {4}1 .*\+gzip {2}-$/m)
+    const { layers } = JSON.parse((await inspect(":told", "--json")).stdout)
+    assert.deepStrictEqual(layers.map((layer: { encoder?: string }) => layer.encoder), ["gzip-1\x1b[2J", undefined])
+    assert.notInclude((await inspect(":untold")).stdout, "ENCODER")
   })
 
   it("gives the exact bytes of the documents", async () => {

@@ -7,6 +7,8 @@ import { filesIn, run, temporary } from "./harness.ts"
 
 const time = "2026-01-02T03:04:05.123456789+02:00"
 
+const encoder = /^effect-oci-gzip-\d+\/zlib-/
+
 let directory: string
 let env: Record<string, string>
 
@@ -34,12 +36,15 @@ describe("ref add", () => {
     assert.match(stdout, /^size         \d+ bytes$/m)
     assert.match(stdout, /^digest       sha256:[0-9a-f]{64}$/m)
     assert.match(stdout, /^diff ID      sha256:[0-9a-f]{64}$/m)
+    assert.match(stdout, /^encoder {6}effect-oci-gzip-\d+\/zlib-\S+$/m)
   })
 
   it("says it to programs, and gives one digest for the same files", async () => {
     const { stdout } = await add("app", "--description", "COPY", "--json")
     const ref = JSON.parse(stdout)
-    assert.deepStrictEqual(Object.keys(ref), ["name", "description", "layer", "diffId", "created"])
+    assert.deepStrictEqual(Object.keys(ref), ["name", "description", "layer", "diffId", "encoder", "created"])
+    assert.match(ref.encoder, encoder)
+    assert.strictEqual(JSON.parse(readFileSync(path("store/refs/app.json"), "utf8")).encoder, ref.encoder)
     assert.strictEqual(ref.created, time)
     assert.strictEqual(ref.layer.mediaType, "application/vnd.oci.image.layer.v1.tar+gzip")
     const blob = readFileSync(path(`store/blobs/sha256/${ref.layer.digest.slice("sha256:".length)}`))
@@ -108,6 +113,20 @@ describe("ref add", () => {
     writeFileSync(path("layer.tar.gz"), readFileSync(blob))
     const adopted = await run(["ref", "add", "adopted", path("layer.tar.gz"), "--created", time, "--json"], env)
     assert.deepStrictEqual(JSON.parse(adopted.stdout).layer, layer)
+    // Whoever has compressed it did not say by what
+    assert.notProperty(JSON.parse(adopted.stdout), "encoder")
+  })
+
+  it("takes a ref of before encoders were kept for the same", async () => {
+    await add("app")
+    const file = path("store/refs/app.json")
+    const { encoder: _, ...before } = JSON.parse(readFileSync(file, "utf8"))
+    writeFileSync(file, JSON.stringify(before))
+    assert.strictEqual((await add("app")).code, 0)
+    assert.notInclude(readFileSync(file, "utf8"), "encoder")
+    assert.match((await run(["ref", "show", "app"], env)).stdout, /^encoder {6}-$/m)
+    assert.strictEqual((await add("app", "--replace")).code, 0)
+    assert.match(JSON.parse(readFileSync(file, "utf8")).encoder, encoder)
   })
 })
 
@@ -126,6 +145,7 @@ describe("ref list", () => {
       ["app", "base"],
       ["base", undefined]
     ])
+    for (const ref of refs) assert.match(ref.encoder, encoder)
   })
 
   it("makes nothing where there is nothing, and says what to do", async () => {
@@ -169,6 +189,7 @@ describe("ref show", () => {
     assert.strictEqual(ref.parent, "deps")
     assert.deepStrictEqual(ref.chain.map((each: { name: string }) => each.name), ["base", "deps", "app"])
     assert.strictEqual(ref.chain[2].diffId, ref.diffId)
+    assert.match(ref.encoder, encoder)
   })
 
   it("fails where there is none, or where its parent is gone", async () => {

@@ -268,7 +268,8 @@ const createdNote = (
   ]
 }
 
-const encoderNote = "The same encoder at the same level makes one digest of one diff ID; another version of Node may have " +
+const encoderNote =
+  "The same encoder at the same level makes one digest of one diff ID; another version of Node may have " +
   "another zlib, and so make another digest of it."
 
 /** What compressed which layers, and what that means for their digests. */

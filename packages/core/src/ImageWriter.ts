@@ -107,15 +107,14 @@ export const layerOf =
  * @category converting
  * @since 0.1.0
  */
-export const withEncoder =
-  (rules: Pick<Compatibility, "encoderAnnotation">) =>
-  ({ descriptor, encoder }: {
-    readonly descriptor: Descriptor.Descriptor
-    readonly encoder?: string
-  }): Descriptor.Descriptor =>
-    rules.encoderAnnotation === "none" || encoder === undefined
-      ? descriptor
-      : { ...descriptor, annotations: { ...descriptor.annotations, [Annotations.encoder]: encoder } }
+export const withEncoder = (rules: Pick<Compatibility, "encoderAnnotation">) =>
+({ descriptor, encoder }: {
+  readonly descriptor: Descriptor.Descriptor
+  readonly encoder?: string
+}): Descriptor.Descriptor =>
+  rules.encoderAnnotation === "none" || encoder === undefined
+    ? descriptor
+    : { ...descriptor, annotations: { ...descriptor.annotations, [Annotations.encoder]: encoder } }
 
 /**
  * Translates the media type of a layer; one that is not known is left as it is.

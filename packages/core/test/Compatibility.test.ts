@@ -28,7 +28,8 @@ describe("presets", () => {
       ["derivedCreated", "last", "last", "last", "clamped"],
       ["times", "as-given", "as-given", "as-given", "utc"],
       ["controlEscapes", "short", "numeric", "short", "short"],
-      ["internalAnnotations", "rewritten-timestamp", "rewritten-timestamp", "rewritten-timestamp", "none"]
+      ["internalAnnotations", "rewritten-timestamp", "rewritten-timestamp", "rewritten-timestamp", "none"],
+      ["encoderAnnotation", "none", "none", "none", "written"]
     ]
     const released = [1, 2, 3, 4].map((column) => Object.fromEntries(table.map((row) => [row[0], row[column]])))
     assert.deepStrictEqual(Compatibility.presets.map((preset): unknown => preset), released)
@@ -51,7 +52,7 @@ describe("differences", () => {
     assert.deepStrictEqual(Compatibility.differences(moby2019, moby2010), ["missingTimes", "controlEscapes"])
     assert.deepStrictEqual(
       Compatibility.differences(buildkit2026, effectOci1),
-      ["unknownTime", "repair", "derivedCreated", "times", "internalAnnotations"]
+      ["unknownTime", "repair", "derivedCreated", "times", "internalAnnotations", "encoderAnnotation"]
     )
   })
 
@@ -228,6 +229,19 @@ const rules: { readonly [Name in keyof Compatibility.Rules]: Rule<Compatibility.
     expected: {
       "rewritten-timestamp": { "buildkit/rewritten-timestamp": "1", kept: "y" },
       none: { kept: "y" }
+    }
+  },
+  encoderAnnotation: {
+    observe: (rules) =>
+      [{ encoder: "gzip-1" }, {}].map((told) =>
+        ImageWriter.withEncoder(rules)({
+          descriptor: { mediaType: MediaType.layer, digest: digestOf(""), size: 0, annotations: { kept: "y" } },
+          ...told
+        }).annotations
+      ),
+    expected: {
+      none: [{ kept: "y" }, { kept: "y" }],
+      written: [{ kept: "y", "dev.effect-oci.encoder": "gzip-1" }, { kept: "y" }]
     }
   }
 }

@@ -113,6 +113,31 @@ describe("of", () => {
       assert.match(none.notes.join("\n"), /has no history, which is allowed/)
     }))
 
+  it.effect.each<readonly [ReadonlyArray<string | null>, ReadonlyArray<string>]>([
+    [[null, null], []],
+    [[null, "gzip-1"], ["Layer 1 was compressed by gzip-1."]],
+    [["gzip-1", "gzip-1"], ["Layers 0, 1 were compressed by gzip-1."]],
+    [["gzip-2", "gzip-1"], ["Layer 0 was compressed by gzip-2.", "Layer 1 was compressed by gzip-1."]]
+  ])("tells the encoders of layers, and what they mean: %j", ([encoders, notes]) =>
+    Effect.gen(function*() {
+      const blobs = new Blobs()
+      const { manifest } = blobs.image({
+        manifest: (manifest) => ({
+          ...manifest,
+          layers: manifest.layers.map((layer, index) => {
+            const encoder = encoders[index] ?? null
+            return encoder === null ? layer : { ...layer, annotations: { "dev.effect-oci.encoder": encoder } }
+          })
+        })
+      })
+      const explanation = Explanation.of(yield* load(blobs, manifest))
+      const layers = explanation.entries.flatMap(({ layer }) => layer === undefined ? [] : [layer.encoder ?? null])
+      assert.deepStrictEqual(layers, encoders)
+      const found = explanation.notes.filter((note) => note.includes("compressed by") || note.includes("same encoder"))
+      assert.deepStrictEqual(found.slice(0, -1), notes)
+      if (notes.length > 0) assert.match(found.at(-1) ?? "", /^The same encoder at the same level makes one digest/)
+    }))
+
   it.effect("tells the base image's layers from the image's own, where the base is there", () =>
     Effect.gen(function*() {
       const blobs = new Blobs()

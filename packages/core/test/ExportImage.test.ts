@@ -8,6 +8,7 @@ import * as ExportAnnotations from "@effect-oci/core/ExportAnnotations"
 import * as ExportImage from "@effect-oci/core/ExportImage"
 import * as ImageStore from "@effect-oci/core/ImageStore"
 import * as Progress from "@effect-oci/core/Progress"
+import * as Annotations from "@effect-oci/schema/Annotations"
 import type * as Descriptor from "@effect-oci/schema/Descriptor"
 import * as ImageIndex from "@effect-oci/schema/ImageIndex"
 import * as ImageManifest from "@effect-oci/schema/ImageManifest"
@@ -713,6 +714,26 @@ describe("an inline cache", () => {
   )
 })
 
+describe("the encoder of a layer", () => {
+  const known = CacheRefMemory.chain([
+    { name: "base", layer: layerOf("base", { annotations: { team: "a" } }) },
+    { name: "app", layer: { ...layerOf("app", { annotations: { team: "b" } }), encoder: "gzip-1/zlib-1.3" } }
+  ])
+  const teams = [{ team: "a" }, { team: "b" }]
+
+  it.effect.each<readonly [Partial<ExportImage.Settings>, ReadonlyArray<object | undefined>]>([
+    [{ rules: effectOci1 }, [{ team: "a" }, { "dev.effect-oci.encoder": "gzip-1/zlib-1.3", team: "b" }]],
+    [{ rules: effectOci1, mediaTypes: "docker" }, [undefined, undefined]],
+    [{ rules: buildkit2026 }, teams],
+    [{ rules: moby2019 }, teams]
+  ])("is an annotation only where the rules say so: %j", ([settings, expected]) =>
+    Effect.gen(function*() {
+      const { descriptor } = yield* run({}, settings)
+      const { layers } = yield* readManifest(descriptor)
+      assert.deepStrictEqual(layers.map((layer) => layer.annotations), expected)
+    }).pipe(worldOf(known).provide))
+})
+
 describe("compareWith", () => {
   const plainConfig = (history: string, members = "") =>
     bytesOf(`{"os":"linux","architecture":"amd64",${members}"history":[${history}]}`)
@@ -730,7 +751,8 @@ describe("compareWith", () => {
     derivedCreated: "clamped",
     times: "utc",
     controlEscapes: "numeric",
-    internalAnnotations: "none"
+    internalAnnotations: "none",
+    encoderAnnotation: "written"
   }
 
   const time = (second: number) => `2020-01-01T00:00:0${second}Z`
@@ -790,6 +812,24 @@ describe("compareWith", () => {
       refs: [{ name: "app", layer: layerOf("app", rewritten) }],
       image: { config: plainConfig(layer) },
       settings: { mediaTypes: "docker" }
+    }],
+    ["a layer whose encoder is known", ["encoderAnnotation"], {
+      refs: [{ name: "app", layer: { ...layerOf("app"), encoder: "gzip-1" } }],
+      image: { config: plainConfig(layer) }
+    }],
+    ["a layer that names another encoder", ["encoderAnnotation"], {
+      refs: [{
+        name: "app",
+        layer: { ...layerOf("app", { annotations: { [Annotations.encoder]: "gzip-0" } }), encoder: "gzip-1" }
+      }],
+      image: { config: plainConfig(layer) }
+    }],
+    ["a layer that names its encoder already", [], {
+      refs: [{
+        name: "app",
+        layer: { ...layerOf("app", { annotations: { [Annotations.encoder]: "gzip-1" } }), encoder: "gzip-1" }
+      }],
+      image: { config: plainConfig(layer) }
     }],
     ["several", ["unknownTime", "missingTimes", "times"], {
       refs: [{ name: "app", layer: layerOf("app") }],

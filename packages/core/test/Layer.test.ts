@@ -37,6 +37,31 @@ describe("store", () => {
       assert.isTrue(gunzipSync(blob).equals(tar))
     }).pipe(provided))
 
+  it.effect("tells what has compressed the archive, where it was done here", () =>
+    Effect.gen(function*() {
+      const tar = yield* archive
+      const entries = Stream.make(Tar.file("f", "x"))
+      for (
+        const [options, encoder] of [
+          [{}, "test-gzip"],
+          [{ compression: "zstd" }, "test-zstd"],
+          [{ compression: "uncompressed" }, undefined]
+        ] as const
+      ) {
+        const stored = yield* Layer.store(Stream.succeed(tar), options)
+        const all = [
+          stored,
+          yield* Layer.adopt(Stream.succeed(tar), options),
+          yield* Layer.fromEntries(entries, options),
+          yield* Layer.recompress(stored.descriptor, options),
+          yield* Layer.squash([stored.descriptor], { whiteouts: "keep", ...options })
+        ]
+        assert.deepStrictEqual(all.map((layer) => layer.encoder), all.map(() => encoder))
+      }
+      const adopted = yield* Layer.adopt(Stream.succeed(gzipSync(tar)), { compression: "zstd" })
+      assert.notProperty(adopted, "encoder")
+    }).pipe(provided))
+
   const formats: ReadonlyArray<readonly [Layer.Options, string, (bytes: Uint8Array) => Uint8Array]> = [
     [{ compression: "uncompressed" }, MediaType.layer, (bytes) => bytes],
     [{ compression: "gzip", level: 0 }, MediaType.layerGzip, gunzipSync],

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as EffectLayer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import { gzipSync } from "node:zlib"
 import { blobs, digestOf, services } from "./services.ts"
 
 const key = digestOf(new Uint8Array([1]))
@@ -56,6 +57,25 @@ describe("through", () => {
       assert.deepStrictEqual([again.made, again.stored.encoder], [1, "newer"])
       assert.strictEqual((yield* Effect.provideService(build(), Compression.Compression, renamed)).made, 0)
     }).pipe(at(LayerCache.memory)))
+
+  it.effect.each(["uncompressed", "adopted"])(
+    "keeps what no encoder has made, whatever its name: %s",
+    ([kind]) =>
+      Effect.gen(function*() {
+        const make = kind === "adopted"
+          ? Layer.adopt(Stream.succeed(gzipSync(tar)))
+          : Layer.store(Stream.succeed(tar), { compression: "uncompressed" })
+        const through = LayerCache.through(
+          Option.some(key),
+          Effect.map(make, (stored) => ({ ...stored, key: Option.some(key) }))
+        )
+        const first = yield* through
+        assert.isUndefined(first.stored.encoder)
+        const renamed = { ...yield* Compression.Compression, encoder: () => "newer" }
+        const again = yield* Effect.provideService(through, Compression.Compression, renamed)
+        assert.deepStrictEqual(again, { stored: first.stored, fromCache: true })
+      }).pipe(at(LayerCache.memory))
+  )
 
   it.effect("keeps nothing that failed", () =>
     Effect.gen(function*() {

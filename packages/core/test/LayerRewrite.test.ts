@@ -148,6 +148,7 @@ describe("recompress", () => {
           [Annotations.uncompressed]: diffId,
           [Annotations.createdAt]: "2024-01-01T00:00:00Z",
           [`${Annotations.distributionSourcePrefix}example.com`]: "library/a",
+          [Annotations.encoder]: "another",
           "containerd.io/snapshot/stargz/toc.digest": diffId,
           "io.github.containers.zstd-chunked.manifest-checksum": diffId,
           "com.example.team": "base"
@@ -247,9 +248,10 @@ describe("rewriteTimestamps", () => {
   it.effect("leaves a layer without later times as it is", () =>
     Effect.gen(function*() {
       const before = yield* stored(timed(at, `${at}`), { compression: "gzip" })
-      const descriptor = { ...before.descriptor, annotations: { "com.example.team": "base" } }
+      const descriptor = { ...before.descriptor, annotations: { [Annotations.encoder]: "another" } }
       const after = yield* Layer.rewriteTimestamps(descriptor, epoch, { compression: "zstd" })
       assert.strictEqual(after.descriptor, descriptor)
+      assert.notProperty(after, "encoder")
       assert.strictEqual(after.diffId, before.diffId)
       assert.strictEqual(blobs.size, 1)
     }).pipe(provided))
@@ -272,6 +274,7 @@ describe("rewriteTimestamps", () => {
       assert.strictEqual(after.descriptor.annotations?.[Annotations.uncompressed], after.diffId)
       const bytes = zstdDecompressSync(yield* BlobStore.getBytes(after.descriptor))
       assert.deepStrictEqual(bytes, Buffer.from(timed(at, "1")))
+      assert.strictEqual(after.encoder, "test-zstd")
     }).pipe(provided))
 
   it.effect("tells the diff ID by the algorithm that it was told by", () =>

@@ -129,6 +129,20 @@ describe("Descriptor", () => {
     assert.deepStrictEqual(value(Descriptor.parse, Json.stringify(Descriptor.toEncodable(self))), self)
   })
 
+  describe("encoder", () => {
+    it.each([
+      [{ [Annotations.encoder]: "gzip-1" }, "gzip-1"],
+      [{}, undefined],
+      [undefined, undefined]
+    ])("of %j is %j", (annotations, expected) => {
+      const descriptor = { mediaType: "a/b", digest, size: 0 }
+      assert.strictEqual(
+        Descriptor.encoder(annotations === undefined ? descriptor : { ...descriptor, annotations }),
+        expected
+      )
+    })
+  })
+
   describe("diffId", () => {
     const of = (annotations: Annotations.Annotations) =>
       Descriptor.diffId({ mediaType: "a/b", digest, size: 0, annotations })

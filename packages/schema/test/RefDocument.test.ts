@@ -35,7 +35,8 @@ describe("RefDocument", () => {
     description: "COPY . /app <here>",
     created: Result.getOrThrow(Timestamp.parse("2019-07-22T02:12:25.123456789+02:00")),
     layer: { mediaType: "a/b", digest, size: 4 },
-    diffId: digest
+    diffId: digest,
+    encoder: "gzip-1/zlib-1.3 <patched>"
   }
 
   it("is written for people to read, and read back", () => {
@@ -44,16 +45,28 @@ describe("RefDocument", () => {
       new TextDecoder().decode(bytes),
       `{\n  "version": 1,\n  "parent": "base",\n  "description": "COPY . /app \\u003chere\\u003e",\n` +
         `  "created": "2019-07-22T02:12:25.123456789+02:00",\n  "layer": {\n    "mediaType": "a/b",\n` +
-        `    "digest": "${digest}",\n    "size": 4\n  },\n  "diffId": "${digest}"\n}\n`
+        `    "digest": "${digest}",\n    "size": 4\n  },\n  "diffId": "${digest}",\n` +
+        `  "encoder": "gzip-1/zlib-1.3 \\u003cpatched\\u003e"\n}\n`
     )
     assert.deepStrictEqual(Result.getOrThrow(RefDocument.parse(bytes)).value, full)
     assert.strictEqual(new TextDecoder().decode(RefDocument.encode({})), "{\n  \"version\": 1\n}\n")
   })
 
+  it("takes over what is known of a layer", () => {
+    const layer = { mediaType: "a/b", digest, size: 4 }
+    const ofLayer = { descriptor: layer, diffId: digest }
+    assert.deepStrictEqual(RefDocument.ofLayer(ofLayer), { layer, diffId: digest })
+    assert.deepStrictEqual(RefDocument.ofLayer({ ...ofLayer, encoder: "x" }), { layer, diffId: digest, encoder: "x" })
+  })
+
   it.each([
     [`{"version":1}`, {}],
-    [`{"version":1,"parent":null,"description":null,"created":null,"layer":null,"diffId":null,"x":[1.5]}`, {}],
-    [`{"description":"","version":1}`, { description: "" }]
+    [
+      `{"version":1,"parent":null,"description":null,"created":null,"layer":null,"diffId":null,"encoder":null,"x":[1.5]}`,
+      {}
+    ],
+    [`{"description":"","version":1}`, { description: "" }],
+    [`{"version":1,"diffId":"${digest}"}`, { diffId: digest }]
   ])("reads %s", (text, expected) => {
     assert.deepStrictEqual(value(RefDocument.parse, text), expected)
   })
@@ -85,6 +98,11 @@ describe("RefDocument", () => {
     [
       `{"version":1,"layer":{"mediaType":"a/b"}}`,
       "is not valid: /layer/digest (line 1, column 22): expected this member, found nothing"
+    ],
+    [`{"version":1,"encoder":1}`, "is not valid: /encoder (line 1, column 24): expected a string, found 1"],
+    [
+      `{"version":1,"Encoder":"x"}`,
+      "is not I-JSON (RFC 7493): line 1, column 14 in /Encoder: expected \"encoder\", found \"Encoder\""
     ],
     [
       `{"version":1,"Parent":"x"}`,
