@@ -49,6 +49,7 @@ const watched = (files: FileSystem, hit: (operation: number) => void) => {
     readSmall: watchAll(files.readSmall),
     readWhole: watchAll(files.readWhole),
     info: watchAll(files.info),
+    infos: watchAll(files.infos),
     realPath: watchAll(files.realPath),
     list: watchAll(files.list),
     readLink: watchAll(files.readLink),
