@@ -22,7 +22,7 @@ const blobsIn = (
   hash: Hash.Hash["Service"],
   contents: Map<Digest.Digest, Uint8Array>,
   below?: ReadonlyMap<Digest.Digest, Uint8Array>
-): BlobStore.Store & { readonly has: (blob: BlobStore.Blob) => Effect.Effect<boolean> } => {
+): Omit<BlobStore.Store, "has"> & { readonly has: (blob: BlobStore.Blob) => Effect.Effect<boolean> } => {
   const find = (digest: Digest.Digest) => contents.get(digest) ?? below?.get(digest)
 
   const sizeMismatch = (digest: Digest.Digest, expected: number, found: number) =>
