@@ -268,6 +268,16 @@ const createdNote = (
   ]
 }
 
+const layerOf = (index: number, descriptor: Descriptor.Descriptor, diffId: string | undefined): Layer => {
+  const encoder = Descriptor.encoder(descriptor)
+  return {
+    index,
+    descriptor,
+    ...(diffId === undefined ? {} : { diffId }),
+    ...(encoder === undefined ? {} : { encoder })
+  }
+}
+
 const encoderNote =
   "The same encoder at the same level makes one digest of one diff ID; another version of Node may have " +
   "another zlib, and so make another digest of it."
@@ -294,16 +304,7 @@ const encoderNotes = (layers: ReadonlyArray<Layer>): ReadonlyArray<string> => {
 export const of = (image: Image, base?: ImageTree): Explanation => {
   const descriptors = image.manifest.value.layers
   const diffIds = diffIdsOf(image)
-  const layers = descriptors.map((descriptor, index): Layer => {
-    const diffId = diffIds[index]
-    const encoder = Descriptor.encoder(descriptor)
-    return {
-      index,
-      descriptor,
-      ...(diffId === undefined ? {} : { diffId }),
-      ...(encoder === undefined ? {} : { encoder })
-    }
-  })
+  const layers = descriptors.map((descriptor, index) => layerOf(index, descriptor, diffIds[index]))
   const history = image.config?.value.history ?? []
   const context = contextOf(history)
   let next = 0

@@ -634,11 +634,12 @@ export const build = Effect.fn("ImageBuilder.build")(function*<E, R>(
   const added = yield* Effect.forEach(
     self.steps.filter((step) => step._tag === "Layer"),
     ({ description, layer }) =>
-      Effect.map(Progress.oneOff(description)(layer), ({ descriptor, diffId }) => ({
+      Effect.map(Progress.oneOff(description)(layer), ({ descriptor, diffId, encoder }) => ({
         description,
         base: false,
         descriptor,
         diffId,
+        ...(encoder === undefined ? {} : { encoder }),
         content: store.get(descriptor)
       }))
   )
@@ -666,6 +667,9 @@ export const build = Effect.fn("ImageBuilder.build")(function*<E, R>(
     ...exported,
     warnings: [...old.warnings, ...exported.warnings],
     changes: [...old.changes, ...exported.changes],
-    layers: layers.map(({ base, description, descriptor, diffId }) => ({ descriptor, diffId, description, base }))
+    layers: layers.map((layer) => {
+      const { content: _, ...built } = layer
+      return built
+    })
   }
 })

@@ -6,7 +6,7 @@ import { gzipSync, zstdCompressSync } from "node:zlib"
 describe("level", () => {
   const good: ReadonlyArray<readonly [Compression.Format, number | undefined, number]> = [
     ["uncompressed", undefined, 0],
-    ["gzip", undefined, 4],
+    ["gzip", undefined, 2],
     ["gzip", 0, 0],
     ["gzip", 9, 9],
     ["zstd", undefined, 3],
