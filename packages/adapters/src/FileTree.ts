@@ -438,20 +438,24 @@ export const add = Effect.fn("FileTree.add")(function*(
   const all = "source" in additions ? [additions] : additions
   const roots = yield* Effect.forEach(all, (addition) => rootOf(files, addition))
   const { onRead = () => Effect.void } = options
-  const before = yield* keyOf(options)
-  yield* Stream.runForEach(walk(files, roots, options.ignore), (found) => Effect.sync(() => before.see(found)))
-  const key = yield* before.key
+  let isAsked = false
+  const key = Effect.gen(function*() {
+    isAsked = true
+    const read = yield* keyOf(options)
+    yield* Stream.runForEach(walk(files, roots, options.ignore), (found) => Effect.sync(() => read.see(found)))
+    return yield* read.key
+  })
   const make = Effect.gen(function*() {
     const read = yield* keyOf(options)
     const tar = walk(files, roots, options.ignore).pipe(
       Stream.map((found) => {
-        read.see(found)
+        if (isAsked) read.see(found)
         return found
       }),
       tarred(files, all[0]?.source ?? "", options, lend)
     )
     const stored = yield* Layer.store(Stream.tap(tar, (chunk) => onRead(chunk.length)), options)
-    return { ...stored, key: yield* read.key }
+    return { ...stored, key: isAsked ? yield* read.key : Option.none() }
   })
   const { fromCache, stored } = yield* LayerCache.through(key, make)
   return { ...stored, fromCache }

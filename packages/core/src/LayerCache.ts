@@ -38,16 +38,18 @@ export class LayerCache extends Context.Service<LayerCache, {
   ) => Effect.Effect<void>
 }>()("@effect-oci/core/LayerCache") {}
 
+const nothing: LayerCache["Service"] = {
+  find: () => Effect.succeedNone,
+  keep: () => Effect.void
+}
+
 /**
  * Layer of a cache that finds nothing and keeps nothing.
  *
  * @category layers
  * @since 0.1.0
  */
-export const none: EffectLayer.Layer<LayerCache> = EffectLayer.succeed(LayerCache, {
-  find: () => Effect.succeedNone,
-  keep: () => Effect.void
-})
+export const none: EffectLayer.Layer<LayerCache> = EffectLayer.sync(LayerCache, () => nothing)
 
 /**
  * Layer of a cache in memory: it finds a layer as long as the store itself still holds the blob. For tests, and for
@@ -113,7 +115,7 @@ export interface Made extends Layer.Stored {
  *
  * const store = (diffId: Digest.Digest, tar: Stream.Stream<Uint8Array>) => {
  *   const key = Option.some(diffId)
- *   return LayerCache.through(key, Effect.map(Layer.store(tar), (stored) => ({ ...stored, key })))
+ *   return LayerCache.through(Effect.succeed(key), Effect.map(Layer.store(tar), (stored) => ({ ...stored, key })))
  * }
  * ```
  *
@@ -121,7 +123,7 @@ export interface Made extends Layer.Stored {
  * @since 0.1.0
  */
 export const through = Effect.fn("LayerCache.through")(function*<E, R>(
-  key: Option.Option<Digest.Digest>,
+  key: Effect.Effect<Option.Option<Digest.Digest>, E, R>,
   make: Effect.Effect<Made, E, R>
 ): Effect.fn.Return<Through, E, LayerCache | BlobStore.BlobStore | Compression.Compression | R> {
   const cache = yield* LayerCache
@@ -131,7 +133,9 @@ export const through = Effect.fn("LayerCache.through")(function*<E, R>(
   const isCurrent = (layer: Layer.Stored) =>
     layer.encoder === undefined ||
     Option.exists(MediaType.compression(layer.descriptor.mediaType), (format) => encoder(format) === layer.encoder)
-  const found = Option.isSome(key) ? yield* cache.find(key.value, store) : Option.none()
+  // What nothing would be found under is not worth reading the files for
+  const wanted = cache === nothing ? Option.none() : yield* key
+  const found = Option.isSome(wanted) ? yield* cache.find(wanted.value, store) : Option.none()
   if (Option.isSome(found) && isCurrent(found.value)) {
     return { stored: found.value, fromCache: true }
   }

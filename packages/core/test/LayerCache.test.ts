@@ -22,7 +22,7 @@ const build = (options?: Layer.Options, of = Option.some(key), keptAs = of) =>
       made++
       return Effect.map(Layer.store(Stream.succeed(tar), options), (stored) => ({ ...stored, key: keptAs }))
     })
-    const through = yield* LayerCache.through(of, make)
+    const through = yield* LayerCache.through(Effect.succeed(of), make)
     return { ...through, made }
   })
 
@@ -66,7 +66,7 @@ describe("through", () => {
           ? Layer.adopt(Stream.succeed(gzipSync(tar)))
           : Layer.store(Stream.succeed(tar), { compression: "uncompressed" })
         const through = LayerCache.through(
-          Option.some(key),
+          Effect.succeed(Option.some(key)),
           Effect.map(make, (stored) => ({ ...stored, key: Option.some(key) }))
         )
         const first = yield* through
@@ -79,7 +79,10 @@ describe("through", () => {
 
   it.effect("keeps nothing that failed", () =>
     Effect.gen(function*() {
-      assert.strictEqual(yield* Effect.flip(LayerCache.through(Option.some(key), Effect.fail("broken"))), "broken")
+      assert.strictEqual(
+        yield* Effect.flip(LayerCache.through(Effect.succeedSome(key), Effect.fail("broken"))),
+        "broken"
+      )
       assert.strictEqual((yield* build()).made, 1)
     }).pipe(at(LayerCache.memory)))
 

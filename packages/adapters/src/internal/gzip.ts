@@ -87,20 +87,34 @@ const store = (bytes: Uint8Array): ReadonlyArray<Uint8Array> => {
   return stored
 }
 
-const deflate = (bytes: Uint8Array, dictionary: Uint8Array, level: number): Effect.Effect<ReadonlyArray<Uint8Array>> =>
-  Effect.callback((resume) => {
-    const options = {
-      level,
-      memLevel: 8,
-      finishFlush: constants.Z_SYNC_FLUSH,
-      // Room for most of what there is to come: several chunks are copied into one
-      chunkSize: bytes.length - (bytes.length >> 2) + 1024,
-      ...(dictionary.length === 0 ? {} : { dictionary })
-    }
-    deflateRaw(bytes, options, (error, deflated) => {
-      resume(error === null ? Effect.succeed([deflated]) : Effect.die(error))
+/**
+ * Deflates runs, each into one part. The room for it is made as large as the last ones took: too little costs a copy, and
+ * too much costs garbage.
+ */
+const deflater = (level: number) => {
+  let share = 0.5
+  return ({ bytes, dictionary }: Run): Effect.Effect<ReadonlyArray<Uint8Array>> => {
+    if (dictionary === undefined) return Effect.succeed(store(bytes))
+    return Effect.callback((resume) => {
+      const options = {
+        level,
+        memLevel: 8,
+        finishFlush: constants.Z_SYNC_FLUSH,
+        chunkSize: Math.ceil(bytes.length * share * 1.2) + 1024,
+        ...(dictionary.length === 0 ? {} : { dictionary })
+      }
+      deflateRaw(bytes, options, (error, deflated) => {
+        share = Math.min(1, deflated.length / bytes.length)
+        resume(error === null ? Effect.succeed([deflated]) : Effect.die(error))
+      })
     })
-  })
+  }
+}
+
+const joined = (parts: ReadonlyArray<Uint8Array>): Uint8Array => {
+  const [first] = parts
+  return first !== undefined && parts.length === 1 ? first : Buffer.concat(parts)
+}
 
 /** Neither time nor name nor flags; 255 is the unknown operating system. */
 const header = new Uint8Array([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255])
@@ -117,6 +131,7 @@ const trailer = (checksum: number, size: number): Uint8Array => {
 /** Compresses content into one member. Of the content, at most some 32 blocks are in memory at a time. */
 export const compress = (level: number) => <E, R>(content: Stream.Stream<Uint8Array, E, R>) =>
   Stream.suspend(() => {
+    const deflate = deflater(level)
     let checksum = 0
     let size = 0
     return Stream.succeed<Uint8Array>(header).pipe(
@@ -129,19 +144,13 @@ export const compress = (level: number) => <E, R>(content: Stream.Stream<Uint8Ar
         }),
         Stream.mapEffect(
           (block) =>
-            Effect.map(
-              Effect.forEach(
-                runs(block, level),
-                ({ bytes, dictionary }) =>
-                  dictionary === undefined ? Effect.succeed(store(bytes)) : deflate(bytes, dictionary, level)
-              ),
-              (parts) => {
-                // In one, to be written in one
-                const deflated = Buffer.concat(parts.flat())
-                block.release()
-                return deflated
-              }
-            ),
+            Effect.map(Effect.forEach(runs(block, level), deflate), (parts) => {
+              // In one, to be written in one
+              const deflated = joined(parts.flat())
+              block.release()
+              return deflated
+            }),
+          // Some are done behind one that takes longer
           { concurrency: inFlight(32) + 2 }
         )
       )),
