@@ -132,7 +132,7 @@ for (const gigabytes of [1, 10]) {
   rmSync(directory, { recursive: true })
 }
 for (const count of [1, 127]) {
-  const directories = Array.from({ length: count }, (_, index) => join(work, `layer${index}`))
+  const directories = Array.from({ length: count }, (_, index) => join(work, `layer${count}.${index}`))
   for (const [index, directory] of directories.entries()) {
     mkdirSync(directory)
     writeFileSync(join(directory, `${index}`), contentOf(1 << 20, index))
