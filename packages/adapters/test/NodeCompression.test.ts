@@ -236,7 +236,7 @@ describe("zstd", () => {
         const starts: Array<number> = []
         for (let at = 0; at >= 0; at = Buffer.from(bytes).indexOf(magic, at + 1)) starts.push(at)
         const frames = starts.map((start, index) => run("zstd", ["-dc"], bytes.subarray(start, starts[index + 1])))
-        assert.deepStrictEqual(frames.map((frame) => frame.length), new Array(5).fill(4 * mebibyte))
+        assert.deepStrictEqual(frames.map((frame) => frame.length), Array.from({ length: 5 }, () => 4 * mebibyte))
         assert.isTrue(Buffer.concat(frames).equals(large))
         // Frame header descriptor, RFC 8878, section 3.1.1.1.1: a checksum and the content size are there
         for (const start of starts) assert.strictEqual((bytes[start + 4] ?? 0) & 0b1100_0100, 0b1000_0100)

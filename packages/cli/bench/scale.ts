@@ -54,7 +54,11 @@ const build = (additions: ReadonlyArray<string>): Run => {
   const run = time([
     "build",
     ...additions.flatMap((directory) => ["--add", `${directory}:/app`]),
-    ...["--to", `oci:${layout}:x`, "--epoch", "0", "--no-cache"]
+    "--to",
+    `oci:${layout}:x`,
+    "--epoch",
+    "0",
+    "--no-cache"
   ])
   rmSync(layout, { recursive: true })
   return run

@@ -51,7 +51,11 @@ export class ImageMissing extends Schema.TaggedError<ImageMissing>("@effect-oci/
   names: Schema.Array(Schema.String)
 }) {
   override get message(): string {
-    const what = this.name === undefined ? "no image" : `no image ${JSON.stringify(this.name)}`
+    const what = this.name !== undefined
+      ? `no image ${JSON.stringify(this.name)}`
+      : this.names.length === 0
+      ? "no image"
+      : "no image without a name"
     return `${this.store} has ${what}${this.names.length === 0 ? "" : `; it has ${listed(this.names)}`}`
   }
 }
@@ -183,14 +187,16 @@ export interface Image {
  * **Details**
  *
  * `tag` gives a descriptor a name, which it takes from what had it; without a name it is the store's unnamed image.
- * The descriptor's blob has to be there first. It is done when the name would survive a power cut. `resolve` finds an image by its
- * name; without a name it has to be the only one. `list` gives all, in the order of the store.
+ * The descriptor's blob has to be there first. It is done when the name would survive a power cut. `untag` takes a name away,
+ * or without one the unnamed image's place, and fails with `ImageMissing` where there is none; blobs stay. `resolve` finds an
+ * image by its name; without a name it has to be the only one. `list` gives all, in the order of the store.
  *
  * @category services
  * @since 0.1.0
  */
 export class ImageStore extends Context.Service<ImageStore, {
   readonly tag: (name: Option.Option<string>, descriptor: Descriptor.Descriptor) => Effect.Effect<void, ImageStoreError>
+  readonly untag: (name: Option.Option<string>) => Effect.Effect<void, ImageStoreError>
   readonly resolve: (name: Option.Option<string>) => Effect.Effect<Descriptor.Descriptor, ImageStoreError>
   readonly list: Effect.Effect<ReadonlyArray<Image>, ImageStoreError>
 }>()("@effect-oci/core/ImageStore") {}
@@ -202,13 +208,14 @@ export class ImageStore extends Context.Service<ImageStore, {
  * **Example** (Exporting under a name)
  *
  * ```ts
+ * import * as Compatibility from "@effect-oci/core/Compatibility"
  * import * as ExportImage from "@effect-oci/core/ExportImage"
  * import * as ImageStore from "@effect-oci/core/ImageStore"
  * import * as Option from "effect/Option"
  *
  * const program = ImageStore.publish(
  *   Option.some("latest"),
- *   ExportImage.run({ ref: "app", platform: { os: "linux", architecture: "amd64" } })
+ *   ExportImage.run({ ref: "app", platform: { os: "linux", architecture: "amd64" } }, { rules: Compatibility.standard })
  * )
  * ```
  *
@@ -220,6 +227,39 @@ export const publish = <A extends { readonly descriptor: Descriptor.Descriptor }
   work: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | ImageStoreError | BlobStoreError, ImageStore | BlobStore | R> =>
   ImageStore.use((images) => staged(work, (made) => Effect.as(images.tag(name, made.descriptor), made)))
+
+const namesOf = (images: ReadonlyArray<Image>): ReadonlyArray<string> => [
+  ...new Set(images.flatMap((image) => Option.toArray(image.name)))
+]
+
+const missing = (store: string, images: ReadonlyArray<Image>, name: Option.Option<string>): ImageMissing =>
+  new ImageMissing({ store, names: namesOf(images), ...(Option.isSome(name) ? { name: name.value } : {}) })
+
+/**
+ * Checks whether an image has exactly this name, or none where none is given.
+ *
+ * @category predicates
+ * @since 0.1.0
+ */
+export const isNamed = (image: Image, name: Option.Option<string>): boolean =>
+  Option.getOrNull(image.name) === Option.getOrNull(name)
+
+/**
+ * Makes sure that a store has an image of exactly this name, or one without where none is given.
+ *
+ * **When to use**
+ *
+ * Use to implement the `untag` of a store.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const checkNamed = (
+  store: string,
+  images: ReadonlyArray<Image>,
+  name: Option.Option<string>
+): Result.Result<void, ImageMissing> =>
+  images.some((image) => isNamed(image, name)) ? Result.succeed(undefined) : Result.fail(missing(store, images, name))
 
 /**
  * Finds an image among those of a store: by its name, or the only one.
@@ -236,15 +276,10 @@ export const find = (
   images: ReadonlyArray<Image>,
   name: Option.Option<string>
 ): Result.Result<Descriptor.Descriptor, ImageMissing | ImageAmbiguous> => {
-  const found = Option.isNone(name)
-    ? images
-    : images.filter((image) => Option.isSome(image.name) && image.name.value === name.value)
-  const names = [...new Set(images.flatMap((image) => Option.toArray(image.name)))]
+  const found = Option.isNone(name) ? images : images.filter((image) => isNamed(image, name))
   const [first] = found
-  if (first === undefined) {
-    return Result.fail(new ImageMissing({ store, names, ...(Option.isSome(name) ? { name: name.value } : {}) }))
-  }
+  if (first === undefined) return Result.fail(missing(store, images, name))
   return found.length === 1
     ? Result.succeed(first.descriptor)
-    : Result.fail(new ImageAmbiguous({ store, names, count: found.length }))
+    : Result.fail(new ImageAmbiguous({ store, names: namesOf(images), count: found.length }))
 }
