@@ -15,7 +15,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import { join } from "node:path"
-import { absentAs, checkDirectory, Files, readDocument, syncDirectory } from "./internal/files.ts"
+import type { Durability } from "./Durability.ts"
+import { absentAs, checkDirectory, Files, readDocument } from "./internal/files.ts"
 import * as Layout from "./internal/layout.ts"
 import * as Refs from "./internal/refs.ts"
 
@@ -28,13 +29,16 @@ import * as Refs from "./internal/refs.ts"
 export interface Options {
   /** How long is waited for another process that changes the refs: 30 seconds unless given. */
   readonly lockTimeout?: Duration.Input
+  /** What a ref survives that was added: `full` unless given. */
+  readonly durability?: Durability
 }
 
 const suffix = ".json"
 
 const make = Effect.fnUntraced(function*(path: string, options: Options) {
   const files = yield* Files
-  const layout = yield* Layout.make(path, Duration.fromInputUnsafe(options.lockTimeout ?? "30 seconds"))
+  const lockTimeout = Duration.fromInputUnsafe(options.lockTimeout ?? "30 seconds")
+  const layout = yield* Layout.make(path, lockTimeout, options.durability)
   const store = layout.root
   const directory = join(store, "refs")
   const pathOf = (name: string) => join(directory, name + suffix)
@@ -79,8 +83,8 @@ const make = Effect.fnUntraced(function*(path: string, options: Options) {
     yield* layout.syncBlobs
     yield* layout.locked(Effect.gen(function*() {
       if (yield* check) yield* layout.write(pathOf(name), RefDocument.encode(document))
-      yield* syncDirectory(files, directory)
-      yield* syncDirectory(files, store)
+      yield* layout.syncNames(directory)
+      yield* layout.syncNames(store)
     }))
   })
 
@@ -92,7 +96,7 @@ const make = Effect.fnUntraced(function*(path: string, options: Options) {
     yield* layout.locked(Effect.gen(function*() {
       yield* Refs.checkRemove(lookup, yield* list, name)
       if (!(yield* files.remove(pathOf(name)).pipe(Effect.as(true), absentAs(false)))) return yield* missing
-      yield* syncDirectory(files, directory)
+      yield* layout.syncNames(directory)
     }))
   })
 

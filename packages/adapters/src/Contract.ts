@@ -426,6 +426,25 @@ export const imageStore: ReadonlyArray<Case<ImageStore.ImageStore | BlobStore.Bl
       yield* expect("the platform", found.platform, full.platform)
       yield* expect("the annotation", found.annotations?.["a"], "1")
     })),
+  promise("a name that is taken away is gone, and nothing else", (expect) =>
+    Effect.gen(function*() {
+      const store = yield* ImageStore.ImageStore
+      const [one, two] = [yield* descriptorOf("one"), yield* descriptorOf("two")]
+      yield* store.tag(Option.some("a"), one)
+      yield* store.tag(Option.none(), two)
+      yield* store.tag(Option.some("b"), one)
+      yield* store.untag(Option.some("a"))
+      yield* expect("the names", namesOf(yield* store.list), [null, "b"])
+      yield* expect("its blob", yield* BlobStore.BlobStore.use((blobs) => blobs.has(one)), true)
+      yield* store.untag(Option.none())
+      yield* expect("without the unnamed", namesOf(yield* store.list), ["b"])
+      const error = yield* errorOf(store.untag(Option.some("a")))
+      yield* expect("once more", error._tag, "ImageMissing")
+      yield* expect("the names it tells", error._tag === "ImageMissing" ? error.names : [], ["b"])
+      yield* expect("the unnamed, once more", yield* tagOf(store.untag(Option.none())), "ImageMissing")
+      yield* store.untag(Option.some("b"))
+      yield* expect("in the end", namesOf(yield* store.list), [])
+    })),
   promise("names that are given at once are all kept", (expect) =>
     Effect.gen(function*() {
       const store = yield* ImageStore.ImageStore

@@ -82,13 +82,19 @@ const make = Effect.gen(function*() {
     }
     if (!(yield* blobs.has(descriptor))) return yield* new BlobStore.BlobMissing({ store, digest: descriptor.digest })
     const image = { name, descriptor: ImageList.named(name, descriptor) }
-    const isNamed = (other: ImageStore.Image) => Option.getOrNull(other.name) === Option.getOrNull(name)
+    const isNamed = (other: ImageStore.Image) => ImageStore.isNamed(other, name)
     images = images.some(isNamed) ? images.map((other) => isNamed(other) ? image : other) : [...images, image]
+  })
+
+  const untag = Effect.fnUntraced(function*(name: Option.Option<string>) {
+    yield* Effect.fromResult(ImageStore.checkNamed(store, images, name))
+    images = images.filter((image) => !ImageStore.isNamed(image, name))
   })
 
   return Context.make(BlobStore.BlobStore, blobs).pipe(
     Context.add(ImageStore.ImageStore, {
       tag,
+      untag,
       list: Effect.sync(() => images),
       resolve: (name) => Effect.suspend(() => Effect.fromResult(ImageStore.find(store, images, name)))
     })

@@ -19,7 +19,8 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import { join } from "node:path"
-import { absentAs, Files, readDocument, syncDirectory } from "./internal/files.ts"
+import type { Durability } from "./Durability.ts"
+import { absentAs, Files, readDocument } from "./internal/files.ts"
 import * as ImageList from "./internal/imageList.ts"
 import * as Layout from "./internal/layout.ts"
 
@@ -32,6 +33,8 @@ import * as Layout from "./internal/layout.ts"
 export interface Options {
   /** How long is waited for another process that changes the layout: 30 seconds unless given. */
   readonly lockTimeout?: Duration.Input
+  /** What an image survives that was tagged: `full` unless given. */
+  readonly durability?: Durability
 }
 
 /** How often the list of images is read again because a program that does not know our lock has changed it. */
@@ -39,7 +42,8 @@ const attempts = 100
 
 const make = Effect.fnUntraced(function*(path: string, options: Options) {
   const files = yield* Files
-  const layout = yield* Layout.make(path, Duration.fromInputUnsafe(options.lockTimeout ?? "30 seconds"))
+  const lockTimeout = Duration.fromInputUnsafe(options.lockTimeout ?? "30 seconds")
+  const layout = yield* Layout.make(path, lockTimeout, options.durability)
   const store = layout.root
   const markerPath = join(store, "oci-layout")
   const indexPath = join(store, "index.json")
@@ -88,10 +92,12 @@ const make = Effect.fnUntraced(function*(path: string, options: Options) {
   })
 
   /** The list is read, merged and renamed to its place; one that has changed in between is read again. */
-  const merge = Effect.fnUntraced(function*(change: (index: Json.Parsed<ImageIndex.ImageIndex>) => string) {
+  const merge = Effect.fnUntraced(function*<E>(
+    change: (index: Json.Parsed<ImageIndex.ImageIndex>) => Result.Result<string, E>
+  ) {
     for (let attempt = 0; attempt < attempts; attempt++) {
       const { info, parsed } = yield* readIndex
-      const bytes = Json.toBytes(change(parsed))
+      const bytes = Json.toBytes(yield* Effect.fromResult(change(parsed)))
       if (bytes.length > Json.maxBytes) {
         return yield* unreadable(indexPath)(
           new Json.LimitExceeded({ document: "image index", limit: Json.maxBytes, size: bytes.length })
@@ -108,7 +114,7 @@ const make = Effect.fnUntraced(function*(path: string, options: Options) {
         Effect.as(true),
         Effect.catchIf((error) => error === "changed", () => Effect.succeed(false))
       )
-      if (written) return yield* syncDirectory(files, store)
+      if (written) return yield* layout.syncNames(store)
     }
     return yield* new ImageStore.StoreLocked({
       path: indexPath,
@@ -120,18 +126,33 @@ const make = Effect.fnUntraced(function*(path: string, options: Options) {
     if (Option.isSome(name) && !ImageStore.isName(name.value)) {
       return yield* new ImageStore.InvalidImageName({ name: name.value, expected: ImageStore.nameRule })
     }
-    if (!(yield* layout.blobs.has(descriptor))) {
-      return yield* new BlobStore.BlobMissing({ store, digest: descriptor.digest })
-    }
+    const check = Effect.flatMap(
+      layout.blobs.has(descriptor),
+      (has) => has ? Effect.void : Effect.fail(new BlobStore.BlobMissing({ store, digest: descriptor.digest }))
+    )
+    // Once before anything is made, once when no garbage is collected
+    yield* check
     yield* layout.prepare
     yield* checkVersion
     yield* layout.syncBlobs
-    yield* layout.locked(merge((index) => ImageList.put(index, name, descriptor)))
+    yield* layout.locked(
+      Effect.andThen(check, merge((index) => Result.succeed(ImageList.put(index, name, descriptor))))
+    )
+  })
+
+  const untag = Effect.fnUntraced(function*(name: Option.Option<string>) {
+    const check = (images: ReadonlyArray<ImageStore.Image>) => ImageStore.checkNamed(store, images, name)
+    // Once before anything is made, once when nobody else changes anything
+    yield* Effect.fromResult(check(yield* list))
+    yield* layout.locked(
+      merge((index) => Result.map(check(ImageList.images(index.value)), () => ImageList.remove(index, name)))
+    )
   })
 
   return Context.make(BlobStore.BlobStore, layout.blobs).pipe(
     Context.add(ImageStore.ImageStore, {
       tag,
+      untag,
       list,
       resolve: (name) => Effect.flatMap(list, (images) => Effect.fromResult(ImageStore.find(store, images, name)))
     })

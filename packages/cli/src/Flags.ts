@@ -4,12 +4,15 @@
  * @since 0.1.0
  */
 import * as Compatibility from "@effect-oci/core/Compatibility"
+import * as Platform from "@effect-oci/schema/Platform"
 import * as RefDocument from "@effect-oci/schema/RefDocument"
 import * as Argument from "effect/cli/Argument"
 import * as CliError from "effect/cli/CliError"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
 import * as Result from "effect/Result"
+import * as ImageArgument from "./ImageArgument.ts"
 
 /**
  * `--json`: the result, and a failure, as JSON on stdout.
@@ -74,3 +77,33 @@ export const compatibility: Flag.Flag<Compatibility.Compatibility> = Flag.Litera
   Flag.withDefault(Compatibility.standard.name),
   Flag.map((name) => Compatibility.find(name) ?? Compatibility.standard)
 )
+
+/**
+ * An image as an argument.
+ *
+ * @category flags
+ * @since 0.1.0
+ */
+export const image = (
+  name: string,
+  description: string,
+  parse = ImageArgument.parse
+): Argument.Argument<ImageArgument.ImageArgument> =>
+  Argument.String(name).pipe(
+    Argument.withDescription(description),
+    Argument.mapEffect(parsing(name, parse))
+  )
+
+/**
+ * `--platform OS/ARCH[/VARIANT]`.
+ *
+ * @category flags
+ * @since 0.1.0
+ */
+export const platform = (description: string): Flag.Flag<Option.Option<Platform.Platform>> =>
+  Flag.String("platform").pipe(
+    Flag.withMetavar("OS/ARCH[/VARIANT]"),
+    Flag.withDescription(description),
+    Flag.mapEffect(parsing("--platform", Platform.parse)),
+    Flag.optional
+  )

@@ -1,12 +1,15 @@
 /**
- * Where an image is, as the command line writes it: `oci:DIR[:TAG]`.
+ * Where an image is, as the command line writes it, in skopeo's words: `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
+ * `docker-archive:FILE[:NAME:TAG]` and `dir:PATH`. `@DIGEST` in the place of a tag chooses by digest.
  *
- * As with skopeo, the first colon after the transport ends the directory, so that a tag may be a whole reference
- * (`oci:out:docker.io/library/alpine:3`), and a directory with a colon in its path cannot be written.
+ * As with skopeo, the first colon after the transport ends the path, so that a tag may be a whole reference
+ * (`oci:out:docker.io/library/alpine:3`), and a path with a colon in it cannot be written, save after `dir:`.
  *
  * @since 0.1.0
  */
 import * as ImageStore from "@effect-oci/core/ImageStore"
+import * as Digest from "@effect-oci/schema/Digest"
+import * as ImageReference from "@effect-oci/schema/ImageReference"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -31,22 +34,62 @@ export class InvalidImageArgument
   }
 }
 
+/** The transports, and how each is written. */
+const forms = {
+  oci: { form: "oci:DIR[:TAG]", path: "a directory", example: "oci:out:latest" },
+  "oci-archive": { form: "oci-archive:FILE[:TAG]", path: "a file", example: "oci-archive:out.tar:latest" },
+  "docker-archive": { form: "docker-archive:FILE[:NAME:TAG]", path: "a file", example: "docker-archive:out.tar:app:1" },
+  dir: { form: "dir:PATH", path: "a directory", example: "dir:out" }
+} as const
+
 /**
- * An image in a layout: its directory, and its tag unless it is the unnamed one.
+ * What kind of store an image is in.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Transport = keyof typeof forms
+
+const isTransport = (text: string): text is Transport => Object.hasOwn(forms, text)
+
+/**
+ * All the ways to write an image, for help.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const syntax: string = Object.values(forms).map(({ form }) => form).join(", ")
+
+/**
+ * An image in a store: the store's path, and the image's tag unless it is the unnamed one, or its digest.
  *
  * @category models
  * @since 0.1.0
  */
 export interface ImageArgument {
-  readonly directory: string
+  readonly transport: Transport
+  readonly path: string
   readonly tag: Option.Option<string>
+  readonly digest: Option.Option<Digest.Digest>
 }
 
 /** What a text says of a transport, where it says one: a scheme, as in `docker://alpine` and `oci:out`. */
 const transportOf = (text: string): string | undefined => /^([a-z][a-z0-9+.-]*):/.exec(text)?.[1]
 
+/** Transports of skopeo that lead to no store of ours, and what to do about it. */
+const elsewhere: Readonly<Record<string, string>> = {
+  docker: "registries are not supported yet: bring the image here first, as with skopeo copy IMAGE oci:DIR:TAG",
+  "docker-daemon": "engines are not supported yet: save the image first, as with docker save -o FILE NAME, " +
+    "and write docker-archive:FILE",
+  "containers-storage":
+    "that storage is not supported: bring the image here first, as with skopeo copy IMAGE oci:DIR:TAG"
+}
+
+const isTag = (transport: Transport, tag: string): boolean =>
+  transport === "docker-archive" ? Result.isSuccess(ImageReference.parse(tag)) : ImageStore.isName(tag)
+
 /**
- * Reads `oci:DIR[:TAG]`.
+ * Reads where an image is.
  *
  * @category decoding
  * @since 0.1.0
@@ -56,25 +99,83 @@ export const parse = (image: string): Result.Result<ImageArgument, InvalidImageA
     Result.fail(new InvalidImageArgument({ image, expected, found, advice }))
 
   const transport = transportOf(image)
-  if (transport !== "oci") {
-    return transport === undefined
-      ? invalid("oci:DIR[:TAG]", "no transport", `write oci:${image || "DIR"} for a layout in a directory`)
-      : invalid("one of the transports that are known: oci", JSON.stringify(transport), "write oci:DIR[:TAG]")
+  if (transport === undefined) {
+    return invalid(`a transport: ${syntax}`, "none", `write oci:${image || "DIR"} for a layout in a directory`)
   }
-  const [directory = "", ...rest] = image.slice("oci:".length).split(":")
-  if (directory === "") {
-    return invalid("a directory after oci:", "nothing", "write oci:DIR[:TAG], such as oci:out:latest")
+  if (!isTransport(transport)) {
+    return invalid(
+      `one of the transports that are known: ${Object.keys(forms).join(", ")}`,
+      JSON.stringify(transport),
+      (Object.hasOwn(elsewhere, transport) ? elsewhere[transport] : undefined) ?? `write ${syntax}`
+    )
   }
-  if (rest.length === 0) return Result.succeed({ directory, tag: Option.none() })
-  const tag = rest.join(":")
-  return ImageStore.isName(tag)
-    ? Result.succeed({ directory, tag: Option.some(tag) })
+  const { example, form, path: kind } = forms[transport]
+  const rest = image.slice(transport.length + 1)
+  const none = { transport, tag: Option.none(), digest: Option.none() }
+  if (transport === "dir") {
+    return rest === ""
+      ? invalid(`${kind} after ${transport}:`, "nothing", `write ${form}, such as ${example}`)
+      : Result.succeed({ ...none, path: rest })
+  }
+  const [path = "", ...names] = rest.split(":")
+  if (path === "") return invalid(`${kind} after ${transport}:`, "nothing", `write ${form}, such as ${example}`)
+  if (names.length === 0) return Result.succeed({ ...none, path })
+  const tag = names.join(":")
+  const [, before, algorithm] = /^(.+)@([a-z0-9]+)$/.exec(path) ?? []
+  if (before !== undefined && algorithm !== undefined && Digest.isAlgorithm(algorithm)) {
+    return Result.match(Digest.parse(`${algorithm}:${tag}`), {
+      onSuccess: (digest) => Result.succeed({ ...none, path: before, digest: Option.some(digest) }),
+      onFailure: ({ message }) => invalid("a digest after @", message, "write all of it, as inspect shows it")
+    })
+  }
+  return isTag(transport, tag)
+    ? Result.succeed({ ...none, path, tag: Option.some(tag) })
     : invalid(
-      `after the directory a tag of ${ImageStore.nameRule}`,
+      transport === "docker-archive"
+        ? "after the file a name such as app:1 or registry.example.com/team/app:1"
+        : `after ${kind} a tag of ${ImageStore.nameRule}`,
       tag === "" ? "nothing" : JSON.stringify(tag),
-      "write one such as latest, or leave it out together with its colon; a directory's path cannot hold a colon"
+      "write one such as latest, or leave it out together with its colon; a path cannot hold a colon"
     )
 }
+
+/**
+ * Reads where an image is to be: as {@link parse}, but not by a digest, which cannot be chosen.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const parseTarget = (image: string): Result.Result<ImageArgument, InvalidImageArgument> =>
+  Result.flatMap(parse(image), (argument) =>
+    Option.isNone(argument.digest)
+      ? Result.succeed(argument)
+      : Result.fail(
+        new InvalidImageArgument({
+          image,
+          expected: "a name to give",
+          found: "a digest",
+          advice: `write ${forms[argument.transport].form}: the digest is the content's`
+        })
+      ))
+
+/**
+ * Reads where a whole store is: neither a tag nor a digest.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const parseStore = (image: string): Result.Result<ImageArgument, InvalidImageArgument> =>
+  Result.flatMap(parse(image), (argument) =>
+    Option.isNone(argument.digest) && Option.isNone(argument.tag)
+      ? Result.succeed(argument)
+      : Result.fail(
+        new InvalidImageArgument({
+          image,
+          expected: "a store with all its images",
+          found: "one image",
+          advice: `leave the ${Option.isSome(argument.tag) ? "tag" : "digest"} out`
+        })
+      ))
 
 /**
  * Writes it back.
@@ -82,5 +183,7 @@ export const parse = (image: string): Result.Result<ImageArgument, InvalidImageA
  * @category encoding
  * @since 0.1.0
  */
-export const format = ({ directory, tag }: ImageArgument): string =>
-  `oci:${directory}${Option.match(tag, { onNone: () => "", onSome: (name) => `:${name}` })}`
+export const format = ({ digest, path, tag, transport }: ImageArgument): string =>
+  `${transport}:${path}` +
+  Option.match(tag, { onNone: () => "", onSome: (name) => `:${name}` }) +
+  Option.match(digest, { onNone: () => "", onSome: (digest) => `@${digest}` })

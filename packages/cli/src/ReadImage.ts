@@ -3,13 +3,11 @@
  *
  * @since 0.1.0
  */
-import * as NodeHash from "@effect-oci/adapters/NodeHash"
-import * as OciLayout from "@effect-oci/adapters/OciLayout"
 import * as ImageStore from "@effect-oci/core/ImageStore"
 import * as ImageTree from "@effect-oci/core/ImageTree"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import type * as ImageArgument from "./ImageArgument.ts"
+import * as Transport from "./Transport.ts"
 
 /**
  * The documents of an image.
@@ -17,9 +15,8 @@ import type * as ImageArgument from "./ImageArgument.ts"
  * @category reading
  * @since 0.1.0
  */
-export const tree = Effect.fnUntraced(function*({ tag }: ImageArgument.ImageArgument) {
-  const images = yield* ImageStore.ImageStore
-  return yield* ImageTree.get(yield* images.resolve(tag))
+export const tree = Effect.fnUntraced(function*(image: ImageArgument.ImageArgument) {
+  return yield* ImageTree.get(yield* Transport.resolve(image))
 })
 
 /**
@@ -36,12 +33,3 @@ export const byDigest = Effect.fnUntraced(function*(digest: string | undefined) 
     ? undefined
     : yield* Effect.orElseSucceed(ImageTree.get(found.descriptor), () => undefined)
 })
-
-/**
- * The layout that an argument names.
- *
- * @category layers
- * @since 0.1.0
- */
-export const layer = ({ directory }: ImageArgument.ImageArgument) =>
-  Layer.provide(OciLayout.layer(directory), NodeHash.layer)

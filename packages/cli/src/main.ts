@@ -10,6 +10,7 @@ App.main({
     description: "Keep refs: layers with a name, what each was made by, and on top of what",
     commands: {
       add: () => import("./commands/ref/add.ts"),
+      import: () => import("./commands/ref/import.ts"),
       list: () => import("./commands/ref/list.ts"),
       show: () => import("./commands/ref/show.ts"),
       remove: () => import("./commands/ref/remove.ts")
@@ -23,8 +24,14 @@ App.main({
       patch: () => import("./commands/config/patch.ts")
     }
   },
+  copy: () => import("./commands/copy.ts"),
+  tag: () => import("./commands/tag.ts"),
+  untag: () => import("./commands/untag.ts"),
+  list: () => import("./commands/list.ts"),
   inspect: () => import("./commands/inspect.ts"),
   validate: () => import("./commands/validate.ts"),
+  verify: () => import("./commands/verify.ts"),
+  gc: () => import("./commands/gc.ts"),
   diff: () => import("./commands/diff.ts"),
   explain: () => import("./commands/explain.ts")
 })

@@ -4,32 +4,66 @@ import * as Result from "effect/Result"
 import * as ImageArgument from "../src/ImageArgument.ts"
 
 describe("ImageArgument", () => {
-  it.each<[string, string, string | undefined]>([
-    ["oci:out", "out", undefined],
-    ["oci:out:latest", "out", "latest"],
-    ["oci:/srv/images/a b:1.0", "/srv/images/a b", "1.0"],
-    ["oci:.", ".", undefined],
+  const digest = `sha256:${"ab".repeat(32)}`
+
+  it.each<[text: string, transport: string, path: string, tag?: string | undefined, digest?: string]>([
+    ["oci:out", "oci", "out"],
+    ["oci:out:latest", "oci", "out", "latest"],
+    ["oci:/srv/images/a b:1.0", "oci", "/srv/images/a b", "1.0"],
+    ["oci:.", "oci", "."],
     // As skopeo reads it: a whole reference is a tag
-    ["oci:out:docker.io/library/alpine:3", "out", "docker.io/library/alpine:3"]
-  ])("reads %s, and writes it back", (text, directory, tag) => {
+    ["oci:out:docker.io/library/alpine:3", "oci", "out", "docker.io/library/alpine:3"],
+    [`oci:out@${digest}`, "oci", "out", undefined, digest],
+    [`oci:a@b@${digest}`, "oci", "a@b", undefined, digest],
+    ["oci:user@host:latest", "oci", "user@host", "latest"],
+    [`oci:out:alpine@${digest}`, "oci", "out", `alpine@${digest}`],
+    ["oci-archive:out.tar", "oci-archive", "out.tar"],
+    ["oci-archive:out.tar:v1", "oci-archive", "out.tar", "v1"],
+    [`oci-archive:out.tar@${digest}`, "oci-archive", "out.tar", undefined, digest],
+    ["docker-archive:out.tar:app:1", "docker-archive", "out.tar", "app:1"],
+    ["docker-archive:out.tar:localhost:5000/a/b__c:1", "docker-archive", "out.tar", "localhost:5000/a/b__c:1"],
+    ["dir:/srv/a:b", "dir", "/srv/a:b"]
+  ])("reads %s, and writes it back", (text, transport, path, tag, digest) => {
     const parsed = Result.getOrThrow(ImageArgument.parse(text))
-    assert.deepStrictEqual(parsed, { directory, tag: Option.fromUndefinedOr(tag) })
+    const read: unknown = {
+      ...parsed,
+      tag: Option.getOrUndefined(parsed.tag),
+      digest: Option.getOrUndefined(parsed.digest)
+    }
+    assert.deepStrictEqual(read, { transport, path, tag, digest })
     assert.strictEqual(ImageArgument.format(parsed), text)
   })
 
+  const message = (parsed: Result.Result<unknown, ImageArgument.InvalidImageArgument>) =>
+    Result.isFailure(parsed) ? parsed.failure.message : "it was read"
+
   it.each<[string, RegExp]>([
-    ["", /found no transport; write oci:DIR/],
-    ["out", /found no transport; write oci:out/],
-    ["./out:latest", /found no transport; write oci:\.\/out:latest/],
-    ["docker://alpine", /transports that are known: oci, found "docker"/],
-    ["oci-archive:out.tar", /transports that are known: oci, found "oci-archive"/],
+    ["", /expected a transport: oci:DIR\[:TAG\], .*found none; write oci:DIR/],
+    ["out", /found none; write oci:out/],
+    ["./out:latest", /found none; write oci:\.\/out:latest/],
+    ["tarball:x", /that are known: oci, oci-archive, docker-archive, dir, found "tarball"; write oci:DIR/],
+    ["docker://alpine", /found "docker"; registries are not supported yet/],
+    ["docker-daemon:alpine:3", /found "docker-daemon"; engines are not supported yet: save the image first/],
+    ["containers-storage:alpine", /found "containers-storage"; that storage is not supported/],
     ["oci:", /expected a directory after oci:, found nothing/],
     ["oci::latest", /expected a directory after oci:, found nothing/],
+    ["oci-archive:", /expected a file after oci-archive:, found nothing; .*such as oci-archive:out.tar:latest/],
+    ["dir:", /expected a directory after dir:, found nothing; write dir:PATH/],
     ["oci:out:", /a tag .*, found nothing/],
     ["oci:out:a b", /a tag .*, found "a b"/],
-    ["oci:C:\\out:latest", /a tag .*a directory's path cannot hold a colon/]
+    ["docker-archive:out.tar:A:1", /after the file a name such as app:1 .*found "A:1"/],
+    ["oci:C:\\out:latest", /a tag .*a path cannot hold a colon/],
+    ["oci:out@sha256:abcd", /expected a digest after @, found .*write all of it/]
   ])("refuses %j", (text, expected) => {
-    const parsed = ImageArgument.parse(text)
-    assert.match(Result.isFailure(parsed) ? parsed.failure.message : "it was read", expected)
+    assert.match(message(ImageArgument.parse(text)), expected)
+  })
+
+  it("writes to no digest, and lists no single image", () => {
+    const target = /expected a name to give, found a digest; write oci:DIR\[:TAG\]/
+    assert.match(message(ImageArgument.parseTarget(`oci:out@${digest}`)), target)
+    assert.match(message(ImageArgument.parseStore(`oci:out@${digest}`)), /leave the digest out/)
+    assert.match(message(ImageArgument.parseStore("oci:out:1")), /a store with all its images.*leave the tag out/)
+    assert.isTrue(Result.isSuccess(ImageArgument.parseTarget("oci:out:1")))
+    assert.isTrue(Result.isSuccess(ImageArgument.parseStore("dir:out")))
   })
 })

@@ -17,6 +17,7 @@ const commands: App.Commands = {
     description: "Refs",
     commands: {
       add: () => import("../src/commands/ref/add.ts"),
+      import: () => import("../src/commands/ref/import.ts"),
       list: () => import("../src/commands/ref/list.ts"),
       show: () => import("../src/commands/ref/show.ts"),
       remove: () => import("../src/commands/ref/remove.ts")
@@ -25,8 +26,14 @@ const commands: App.Commands = {
   build: () => import("../src/commands/build.ts"),
   export: () => import("../src/commands/export.ts"),
   config: { description: "Configs", commands: { patch: () => import("../src/commands/config/patch.ts") } },
+  copy: () => import("../src/commands/copy.ts"),
+  tag: () => import("../src/commands/tag.ts"),
+  untag: () => import("../src/commands/untag.ts"),
+  list: () => import("../src/commands/list.ts"),
   inspect: () => import("../src/commands/inspect.ts"),
   validate: () => import("../src/commands/validate.ts"),
+  verify: () => import("../src/commands/verify.ts"),
+  gc: () => import("../src/commands/gc.ts"),
   diff: () => import("../src/commands/diff.ts"),
   explain: () => import("../src/commands/explain.ts")
 }

@@ -10,7 +10,7 @@ import { bundle } from "../build.ts"
 /** Bundles the program before the tests of a file, and gives where it is. */
 export const bundled = (name: string): string => {
   const directory = join(import.meta.dirname, `../node_modules/.cache/test-${name}`)
-  beforeAll(() => bundle(join(import.meta.dirname, "../src/main.ts"), directory))
+  beforeAll(() => bundle(join(import.meta.dirname, "../src/main.ts"), directory), 60_000)
   return join(directory, "main.js")
 }
 

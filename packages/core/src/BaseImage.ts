@@ -21,7 +21,7 @@ import * as ExportConfig from "./ExportConfig.ts"
 import * as ImageTree from "./ImageTree.ts"
 
 /**
- * Error raised where a base image is not an image of the platform that is wanted. `found` are the platforms that it is
+ * Error raised where an image is not of the platform that is wanted. `found` are the platforms that it is
  * for; without `wanted`, none of several was named.
  *
  * @category errors
@@ -36,10 +36,10 @@ export class PlatformMismatch
 {
   override get message(): string {
     const found = this.found.slice(0, 20).join(", ")
-    if (found === "") return `the base image ${this.digest} has no image of any platform`
+    if (found === "") return `the image ${this.digest} has no image of any platform`
     return this.wanted === undefined
-      ? `the base image ${this.digest} is for several platforms: name one of ${found}`
-      : `the base image ${this.digest} is not for ${this.wanted}: it is for ${found}`
+      ? `the image ${this.digest} is for several platforms: name one of ${found}`
+      : `the image ${this.digest} is not for ${this.wanted}: it is for ${found}`
   }
 }
 
@@ -142,28 +142,55 @@ const platformOf = (
   })
 }
 
-/** The manifest of a platform in an index. Without a platform it has to be the only one of a platform that is known. */
-const choose = Effect.fnUntraced(function*(index: Descriptor.Descriptor, wanted: Platform.Platform | undefined) {
-  const { digest, mediaType } = index
-  const unreadable = (cause: ImageTree.DocumentUnreadable["cause"]) =>
-    new ImageTree.DocumentUnreadable({ digest, mediaType, cause })
-  const bytes = yield* Effect.mapError(BlobStore.getBytes(index), unreadable)
-  const { value } = yield* Effect.fromResult(Result.mapError(ImageIndex.parse(bytes), unreadable))
+/**
+ * Gets the platform of an image from its config, which has to be the one that is wanted, if one is. `digest` is the
+ * manifest's, for the error.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const platformFor = (
+  digest: Digest.Digest,
+  config: ImageConfig.ImageConfig,
+  wanted?: Platform.Platform
+): Result.Result<Platform.Platform, ExportConfig.MissingPlatform | PlatformMismatch> =>
+  Result.flatMap(platformOf(config), (platform) =>
+    wanted === undefined || isFor(wanted)(platform)
+      ? Result.succeed(platform)
+      : Result.fail(
+        new PlatformMismatch({ digest, wanted: Platform.format(wanted), found: [Platform.format(platform)] })
+      ))
+
+/**
+ * Chooses the manifest of a platform in an index. Without a platform it has to be the only one of a platform that is known.
+ * `digest` is the index's, for the error.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const choose = (
+  digest: Digest.Digest,
+  index: ImageIndex.ImageIndex,
+  wanted?: Platform.Platform
+): Result.Result<Descriptor.Descriptor, PlatformMismatch> => {
   // Attestations are listed for an unknown platform
-  const offers = value.manifests.filter(({ platform }) => platform !== undefined && platform.os !== "unknown")
+  const offers = index.manifests.filter(({ platform }) => platform !== undefined && platform.os !== "unknown")
   const fitting = wanted === undefined
     ? offers
     : offers.filter(({ platform }) => platform !== undefined && isFor(wanted)(platform))
   const chosen = wanted === undefined
     ? (fitting.length === 1 ? fitting[0] : undefined)
     : Option.getOrUndefined(Platform.choose(wanted, fitting, ({ platform }) => platform))
-  if (chosen !== undefined) return chosen
-  return yield* new PlatformMismatch({
-    digest,
-    found: offers.flatMap(({ platform }) => platform === undefined ? [] : [Platform.format(platform)]),
-    ...(wanted === undefined ? {} : { wanted: Platform.format(wanted) })
-  })
-})
+  return chosen === undefined
+    ? Result.fail(
+      new PlatformMismatch({
+        digest,
+        found: offers.flatMap(({ platform }) => platform === undefined ? [] : [Platform.format(platform)]),
+        ...(wanted === undefined ? {} : { wanted: Platform.format(wanted) })
+      })
+    )
+    : Result.succeed(chosen)
+}
 
 /**
  * Reads an image from the store that is provided. Its layers are read from there when they are needed.
@@ -183,20 +210,19 @@ export const read = Effect.fn("BaseImage.read")(function*(
 ): Effect.fn.Return<BaseImage, BaseImageError, BlobStore.BlobStore> {
   const store = yield* BlobStore.BlobStore
   let descriptor = image
-  while (MediaType.isIndex(descriptor.mediaType)) descriptor = yield* choose(descriptor, wanted)
+  const documents = ImageTree.reader()
+  for (let level = 1; MediaType.isIndex(descriptor.mediaType); level++) {
+    const { digest } = descriptor
+    if (level > ImageTree.maxLevels) return yield* new ImageTree.ImageTooLarge({ digest, limit: "levels" })
+    const index = yield* documents.read(descriptor, ImageIndex.parse)
+    descriptor = yield* Effect.fromResult(choose(digest, index.value, wanted))
+  }
   const { digest } = descriptor
   const tree = yield* ImageTree.get(descriptor)
   if (tree._tag !== "Image") return yield* new NotAnImage({ digest, found: descriptor.mediaType })
   const { config, manifest } = tree
   if (config === undefined) return yield* new NotAnImage({ digest, found: manifest.value.config.mediaType })
-  const platform = yield* Effect.fromResult(platformOf(config.value))
-  if (wanted !== undefined && !isFor(wanted)(platform)) {
-    return yield* new PlatformMismatch({
-      digest,
-      wanted: Platform.format(wanted),
-      found: [Platform.format(platform)]
-    })
-  }
+  const platform = yield* Effect.fromResult(platformFor(digest, config.value, wanted))
   const layers = manifest.value.layers
   const diffIds = yield* Effect.fromResult(
     Result.all((config.value.rootfs?.diff_ids ?? []).map((text) => Digest.parse(text)))

@@ -207,7 +207,7 @@ export class BlobStore extends Context.Service<BlobStore, Store>()("@effect-oci/
 
 /**
  * Brings a blob into a store, in whichever way is the fastest: taken over where the store can, streamed otherwise.
- * What is there already is replaced, and so mended.
+ * What is there already is replaced, and so mended. `onRead` is told of each piece of so many bytes.
  *
  * @category combinators
  * @since 0.1.0
@@ -215,11 +215,15 @@ export class BlobStore extends Context.Service<BlobStore, Store>()("@effect-oci/
 export const transfer = (
   blob: Blob,
   source: Store,
-  target: Store
+  target: Store,
+  onRead?: (bytes: number) => Effect.Effect<void>
 ): Effect.Effect<void, BlobStoreError> =>
   Effect.gen(function*() {
-    if (target.take !== undefined && (yield* target.take(blob, source))) return
-    yield* target.put(source.get(blob), blob)
+    if (target.take !== undefined && (yield* target.take(blob, source))) {
+      return yield* onRead?.(blob.size) ?? Effect.void
+    }
+    const content = source.get(blob)
+    yield* target.put(onRead === undefined ? content : Stream.tap(content, ({ length }) => onRead(length)), blob)
   })
 
 /**

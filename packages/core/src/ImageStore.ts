@@ -51,7 +51,8 @@ export class ImageMissing extends Schema.TaggedError<ImageMissing>("@effect-oci/
   names: Schema.Array(Schema.String)
 }) {
   override get message(): string {
-    const what = this.name !== undefined
+    // Every error has a name: it is an image's where it is its own
+    const what = Object.hasOwn(this, "name")
       ? `no image ${JSON.stringify(this.name)}`
       : this.names.length === 0
       ? "no image"

@@ -11,6 +11,7 @@ import * as ImageManifest from "@effect-oci/schema/ImageManifest"
 import * as Json from "@effect-oci/schema/Json"
 import * as MediaType from "@effect-oci/schema/MediaType"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as BlobStore from "./BlobStore.ts"
@@ -32,6 +33,14 @@ export const maxBytes = 64 * 1024 * 1024
 export const maxLevels = 8
 
 /**
+ * Most descriptors that the documents of one image may name together, where that is counted.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const maxDescriptors = 100_000
+
+/**
  * Error raised where a document of an image cannot be read from its store, or is not valid.
  *
  * @category errors
@@ -50,7 +59,7 @@ export class DocumentUnreadable
 }
 
 /**
- * Error raised where an image has more documents than are read.
+ * Error raised where an image has more documents than are read, or more blobs.
  *
  * @category errors
  * @since 0.1.0
@@ -58,13 +67,18 @@ export class DocumentUnreadable
 export class ImageTooLarge
   extends Schema.TaggedError<ImageTooLarge>("@effect-oci/core/ImageTooLarge")("ImageTooLarge", {
     digest: Digest.Digest,
-    limit: Schema.Literals(["bytes", "levels"])
+    limit: Schema.Literals(["bytes", "levels", "descriptors"])
   })
 {
   override get message(): string {
-    return this.limit === "bytes"
-      ? `the documents of the image have more than ${maxBytes} bytes: the first that is too many is ${this.digest}`
-      : `the image has more than ${maxLevels} indexes inside each other: the first that is too many is ${this.digest}`
+    switch (this.limit) {
+      case "bytes":
+        return `the documents of the image have more than ${maxBytes} bytes: the first that is too many is ${this.digest}`
+      case "levels":
+        return `the image has more than ${maxLevels} indexes inside each other: the first that is too many is ${this.digest}`
+      case "descriptors":
+        return `the documents of the image name more than ${maxDescriptors} blobs: the first that is too many is in ${this.digest}`
+    }
   }
 }
 
@@ -113,41 +127,72 @@ export interface Other {
  */
 export type ImageTree = Image | Index | Other
 
-const makeRead = () => {
-  let bytes = 0
-  return Effect.fnUntraced(function*<A>(
+/**
+ * Reads the documents of one image, which together may not be larger than an image's may.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Reader {
+  /** Reads a document, verified, of at most 4 MiB, and parses it. */
+  readonly read: <A>(
     descriptor: Descriptor.Descriptor,
     parse: (bytes: Uint8Array) => Result.Result<Json.Parsed<A>, Json.Problem>
-  ) {
-    const { digest, mediaType, size } = descriptor
-    const unreadable = (cause: DocumentUnreadable["cause"]) => new DocumentUnreadable({ digest, mediaType, cause })
-    if (size > Json.maxBytes) {
-      return yield* unreadable(new Json.LimitExceeded({ document: "document", limit: Json.maxBytes, size }))
+  ) => Effect.Effect<Json.Parsed<A>, DocumentUnreadable | ImageTooLarge, BlobStore.BlobStore>
+  /** Counts descriptors that a document names. */
+  readonly count: (digest: Digest.Digest, descriptors: number) => Result.Result<void, ImageTooLarge>
+}
+
+/**
+ * Makes a reader for one image.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const reader = (): Reader => {
+  let bytes = 0
+  let descriptors = 0
+  return {
+    read: Effect.fnUntraced(function*<A>(
+      descriptor: Descriptor.Descriptor,
+      parse: (bytes: Uint8Array) => Result.Result<Json.Parsed<A>, Json.Problem>
+    ) {
+      const { digest, mediaType, size } = descriptor
+      const unreadable = (cause: DocumentUnreadable["cause"]) => new DocumentUnreadable({ digest, mediaType, cause })
+      if (size > Json.maxBytes) {
+        return yield* unreadable(new Json.LimitExceeded({ document: "document", limit: Json.maxBytes, size }))
+      }
+      bytes += size
+      if (bytes > maxBytes) return yield* new ImageTooLarge({ digest, limit: "bytes" })
+      const content = yield* Effect.mapError(BlobStore.getBytes(descriptor), unreadable)
+      return yield* Effect.fromResult(Result.mapError(parse(content), unreadable))
+    }),
+    count: (digest, more) => {
+      descriptors += more
+      return descriptors > maxDescriptors
+        ? Result.fail(new ImageTooLarge({ digest, limit: "descriptors" }))
+        : Result.succeed(undefined)
     }
-    bytes += size
-    if (bytes > maxBytes) return yield* new ImageTooLarge({ digest, limit: "bytes" })
-    const content = yield* Effect.mapError(BlobStore.getBytes(descriptor), unreadable)
-    return yield* Effect.fromResult(Result.mapError(parse(content), unreadable))
-  })
+  }
 }
 
 const load = (
   descriptor: Descriptor.Descriptor,
   level: number,
-  read: ReturnType<typeof makeRead>
+  reader: Reader
 ): Effect.Effect<ImageTree, DocumentUnreadable | ImageTooLarge, BlobStore.BlobStore> =>
   Effect.gen(function*() {
     if (level > maxLevels) return yield* new ImageTooLarge({ digest: descriptor.digest, limit: "levels" })
     if (MediaType.isIndex(descriptor.mediaType)) {
-      const index = yield* read(descriptor, ImageIndex.parse)
-      const manifests = yield* Effect.forEach(index.value.manifests, (child) => load(child, level + 1, read))
+      const index = yield* reader.read(descriptor, ImageIndex.parse)
+      const manifests = yield* Effect.forEach(index.value.manifests, (child) => load(child, level + 1, reader))
       return { _tag: "Index", descriptor, index, manifests }
     }
     if (!MediaType.isManifest(descriptor.mediaType)) return { _tag: "Other", descriptor }
-    const manifest = yield* read(descriptor, ImageManifest.parse)
+    const manifest = yield* reader.read(descriptor, ImageManifest.parse)
     const { config } = manifest.value
     return MediaType.isConfig(config.mediaType)
-      ? { _tag: "Image", descriptor, manifest, config: yield* read(config, ImageConfig.parse) }
+      ? { _tag: "Image", descriptor, manifest, config: yield* reader.read(config, ImageConfig.parse) }
       : { _tag: "Image", descriptor, manifest }
   })
 
@@ -161,6 +206,35 @@ export const get: (
   descriptor: Descriptor.Descriptor
 ) => Effect.Effect<ImageTree, DocumentUnreadable | ImageTooLarge, BlobStore.BlobStore> = Effect.fn("ImageTree.get")(
   function*(descriptor) {
-    return yield* load(descriptor, 1, makeRead())
+    return yield* load(descriptor, 1, reader())
   }
 )
+
+/**
+ * Finds a manifest or an index by its digest: one of `roots`, or one that an index among them leads to. Indexes that cannot be
+ * read are passed over.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const find = Effect.fn("ImageTree.find")(function*(
+  roots: ReadonlyArray<Descriptor.Descriptor>,
+  digest: Digest.Digest
+): Effect.fn.Return<Option.Option<Descriptor.Descriptor>, never, BlobStore.BlobStore> {
+  const seen = new Set<Digest.Digest>()
+  let level = roots
+  for (let depth = 1; depth <= maxLevels && level.length > 0; depth++) {
+    const found = level.find((descriptor) => descriptor.digest === digest)
+    if (found !== undefined) return Option.some(found)
+    const next: Array<Descriptor.Descriptor> = []
+    for (const descriptor of level) {
+      if (!MediaType.isIndex(descriptor.mediaType) || seen.has(descriptor.digest)) continue
+      seen.add(descriptor.digest)
+      const index = yield* Effect.option(reader().read(descriptor, ImageIndex.parse))
+      if (Option.isNone(index)) continue
+      for (const child of index.value.value.manifests) next.push(child)
+    }
+    level = next
+  }
+  return Option.none()
+})

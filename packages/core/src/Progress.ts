@@ -104,3 +104,41 @@ export const oneOff = (id: string) => <A, E, R>(self: Effect.Effect<A, E, R>): E
           ...(Exit.isFailure(exit) ? { error: messageOf(exit.cause) } : {})
         })))
   })
+
+/** Milliseconds between two reports of how far work has come. */
+const interval = 100
+
+/**
+ * Runs work that tells of each piece of so many bytes, and reports their sum now and then, and when the work has
+ * succeeded; or that its outcome was found, and not made. `id` names the work, which {@link oneOff} begins and ends.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const counted = Effect.fnUntraced(function*<A, E, R>(
+  id: string,
+  work: (onRead: (bytes: number) => Effect.Effect<void>) => Effect.Effect<A, E, R>,
+  options: {
+    /** How many bytes there are, where that is known. */
+    readonly total?: number
+    readonly isCached?: (outcome: A) => boolean
+  } = {}
+): Effect.fn.Return<A, E, R> {
+  const progress = yield* Progress
+  const started = yield* Clock.currentTimeMillis
+  const known = options.total === undefined ? {} : { total: options.total }
+  let current = 0
+  let told = started
+  const report = Effect.suspend(() => progress.report({ id, started, current, ...known }))
+  const onRead = (bytes: number) =>
+    Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      current += bytes
+      if (now - told < interval) return Effect.void
+      told = now
+      return report
+    })
+  return yield* Effect.tap(
+    work(onRead),
+    (outcome) => options.isCached?.(outcome) === true ? progress.report({ id, started, cached: true }) : report
+  )
+})

@@ -450,7 +450,7 @@ describe("from", () => {
       const { descriptor } = yield* storeBase(baseConfig("{}"), [])
       assert.strictEqual(
         yield* causeOf(descriptor, { platform: { os: "linux", architecture: "arm64" } }),
-        `the base image ${descriptor.digest} is not for linux/arm64: it is for linux/amd64`
+        `the image ${descriptor.digest} is not for linux/arm64: it is for linux/amd64`
       )
       const nowhere = yield* storeBase(() => `{"os":"linux"}`, [])
       assert.strictEqual(yield* causeOf(nowhere.descriptor), "invalid image config for export: missing architecture")

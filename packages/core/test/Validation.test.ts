@@ -580,7 +580,12 @@ describe("check", () => {
 describe("checkImages", () => {
   const checkImages = (list: ImageStore["Service"]["list"], name: Option.Option<string>, blobs = new Blobs()) =>
     Effect.gen(function*() {
-      const images = ImageStore.of({ list, tag: () => Effect.void, resolve: () => Effect.die("not asked for") })
+      const images = ImageStore.of({
+        list,
+        tag: () => Effect.void,
+        untag: () => Effect.void,
+        resolve: () => Effect.die("not asked for")
+      })
       return yield* Validation.checkImages(name).pipe(
         Effect.provideService(ImageStore, images),
         Effect.provideService(BlobStore, yield* blobs.store),

@@ -441,6 +441,44 @@ export const compactMember = (document: Document, member: Member): string => {
 export const compact = (document: Document): string => escapeHtml(withoutSpace(document.text))
 
 /**
+ * Gets the elements of an array as they are written. `list` is the text of an array in a document that has been checked, such
+ * as a member's.
+ *
+ * **Example** (Taking an array apart)
+ *
+ * ```ts
+ * import * as Json from "@effect-oci/schema/Json"
+ *
+ * console.log(Json.elements(`[1.0, {"a": "],"}]`)) // [ '1.0', '{"a": "],"}' ]
+ * ```
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const elements = (list: string): ReadonlyArray<string> => {
+  const found: Array<string> = []
+  let depth = 0
+  let start = 1
+  for (let index = 0; index < list.length; index++) {
+    const code = list.charCodeAt(index)
+    if (code === 34) {
+      index++
+      while (list.charCodeAt(index) !== 34) index += list.charCodeAt(index) === 92 ? 2 : 1
+    } else if (code === 123 || code === 91) {
+      depth++
+    } else if (code === 125 || code === 93) {
+      depth--
+    }
+    if ((code === 44 && depth === 1) || depth === 0) {
+      const text = list.slice(start, index).trim()
+      if (text !== "") found.push(text)
+      start = index + 1
+    }
+  }
+  return found
+}
+
+/**
  * Orders strings by their UTF-8 bytes, as Go orders map keys. JavaScript's own order is by UTF-16 units, which differs
  * for characters beyond U+FFFF.
  *

@@ -52,6 +52,8 @@ export interface File {
   readonly info: Effect.Effect<Info, StoreIo>
   /** Reads into the bytes, and gives how many it has read: none at the end. */
   readonly read: (bytes: Uint8Array) => Effect.Effect<number, StoreIo>
+  /** Reads from a place in the file, and leaves alone where `read` goes on. */
+  readonly readAt: (bytes: Uint8Array, position: number) => Effect.Effect<number, StoreIo>
   readonly write: (bytes: Uint8Array) => Effect.Effect<void, StoreIo>
   readonly setMode: (mode: number) => Effect.Effect<void, StoreIo>
   readonly sync: Effect.Effect<void, StoreIo>
@@ -85,6 +87,10 @@ export interface FileSystem {
   /** Sets the time of a file's last change, in milliseconds since 1970. */
   readonly touch: (path: string, time: number) => Effect.Effect<void, StoreIo>
   readonly remove: (path: string) => Effect.Effect<void, StoreIo>
+  /** Removes a directory with all that is in it, if it is there. */
+  readonly removeTree: (path: string) => Effect.Effect<void, StoreIo>
+  /** Removes a directory that is empty. */
+  readonly removeDirectory: (path: string) => Effect.Effect<void, StoreIo>
 }
 
 const codeOf = (cause: unknown): string =>
@@ -151,6 +157,11 @@ const toFile = (handle: Fs.FileHandle, path: string): File & { readonly release:
   return {
     info: Effect.map(attempt("stat", path, () => handle.stat({ bigint: true })), toInfo),
     read: (bytes) => Effect.map(attempt("read", path, () => handle.read(bytes)), ({ bytesRead }) => bytesRead),
+    readAt: (bytes, position) =>
+      Effect.map(
+        attempt("read", path, () => handle.read(bytes, 0, bytes.length, position)),
+        ({ bytesRead }) => bytesRead
+      ),
     write: (bytes) => attempt("write", path, () => writeAll(handle, bytes)),
     setMode: (mode) => attempt("chmod", path, () => handle.chmod(mode)),
     sync: attempt("fsync", path, sync),
@@ -230,7 +241,9 @@ const node: FileSystem = {
   clone: (from, to) =>
     change("clone", to, () => Fs.copyFile(from, to, constants.COPYFILE_FICLONE_FORCE | constants.COPYFILE_EXCL)),
   touch: (path, time) => attemptNow("touch", path, () => lutimesSync(path, time / 1000, time / 1000)),
-  remove: (path) => change("remove", path, () => Fs.unlink(path))
+  remove: (path) => change("remove", path, () => Fs.unlink(path)),
+  removeTree: (path) => change("remove", path, () => Fs.rm(path, { recursive: true, force: true })),
+  removeDirectory: (path) => change("remove", path, () => Fs.rmdir(path))
 }
 
 export const Files = Context.Reference<FileSystem>("@effect-oci/adapters/Files", { defaultValue: () => node })

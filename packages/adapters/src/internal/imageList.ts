@@ -1,7 +1,7 @@
 /**
  * The list of images in a layout's `index.json`. What is not changed keeps the bytes that it was written with.
  */
-import type { Image } from "@effect-oci/core/ImageStore"
+import { type Image, isNamed } from "@effect-oci/core/ImageStore"
 import * as Annotations from "@effect-oci/schema/Annotations"
 import * as Descriptor from "@effect-oci/schema/Descriptor"
 import type { ImageIndex } from "@effect-oci/schema/ImageIndex"
@@ -29,46 +29,38 @@ export const named = (name: Option.Option<string>, descriptor: Descriptor.Descri
   return Object.keys(kept).length === 0 ? rest : { ...rest, annotations: kept }
 }
 
-/** The texts of the elements of a list, which is JSON and not empty. */
-const elements = (list: string): ReadonlyArray<string> => {
-  const found: Array<string> = []
-  let depth = 0
-  let start = 1
-  for (let index = 0; index < list.length; index++) {
-    const character = list.charAt(index)
-    if (character === "\"") {
-      index++
-      while (list.charAt(index) !== "\"") index += list.charAt(index) === "\\" ? 2 : 1
-    } else if (character === "{" || character === "[") {
-      depth++
-    } else if (character === "}" || character === "]") {
-      depth--
-    }
-    if ((character === "," && depth === 1) || depth === 0) {
-      found.push(list.slice(start, index).trim())
-      start = index + 1
-    }
-  }
-  return found
+/** Changes the list in an index's text. Each of its elements comes as it was written. */
+const edit = (
+  { document, value }: Json.Parsed<ImageIndex>,
+  name: Option.Option<string>,
+  change: (texts: ReadonlyArray<{ readonly text: string; readonly isNamed: boolean }>) => ReadonlyArray<string>
+): string => {
+  // There is one: an index without the member does not parse
+  const { end, start } = document.members.find((member) => member.name === "manifests") ??
+    { start: 0, end: document.text.length }
+  const listed = images(value)
+  const texts = Json.elements(document.text.slice(start, end))
+  const list = change(texts.map((text, index) => {
+    const image = listed[index]
+    return { text, isNamed: image !== undefined && isNamed(image, name) }
+  }))
+  return document.text.slice(0, start) + "[" + list.join(",") + "]" + document.text.slice(end)
 }
 
 /** Puts an image into an index, in the place of those that had its name, and gives the new text. */
 export const put = (
-  { document, value }: Json.Parsed<ImageIndex>,
+  index: Json.Parsed<ImageIndex>,
   name: Option.Option<string>,
   descriptor: Descriptor.Descriptor
 ): string => {
   const entry = Json.stringify(Descriptor.toEncodable(named(name, descriptor)))
-  // There is one: an index without the member does not parse
-  const { end, start } = document.members.find((member) => member.name === "manifests") ??
-    { start: 0, end: document.text.length }
-  const texts = value.manifests.length === 0 ? [] : elements(document.text.slice(start, end))
-  const isNamed = (index: number): boolean => {
-    const found = value.manifests[index]
-    return found !== undefined && Option.getOrNull(nameOf(found)) === Option.getOrNull(name)
-  }
-  const first = texts.findIndex((_, index) => isNamed(index))
-  const list = texts.flatMap((text, index) => index === first ? [entry] : isNamed(index) ? [] : [text])
-  const manifests = "[" + (first < 0 ? [...list, entry] : list).join(",") + "]"
-  return document.text.slice(0, start) + manifests + document.text.slice(end)
+  return edit(index, name, (texts) => {
+    const first = texts.findIndex(({ isNamed }) => isNamed)
+    const list = texts.flatMap(({ isNamed, text }, index) => index === first ? [entry] : isNamed ? [] : [text])
+    return first < 0 ? [...list, entry] : list
+  })
 }
+
+/** Takes the images of a name out of an index, and gives the new text. */
+export const remove = (index: Json.Parsed<ImageIndex>, name: Option.Option<string>): string =>
+  edit(index, name, (texts) => texts.flatMap(({ isNamed, text }) => isNamed ? [] : [text]))

@@ -18,8 +18,8 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
-import { randomUUID } from "node:crypto"
 import { join, resolve } from "node:path"
+import type { Durability } from "../Durability.ts"
 import {
   absentAs,
   checkDirectory,
@@ -36,7 +36,11 @@ import {
   writeBehind
 } from "./files.ts"
 import * as ImageList from "./imageList.ts"
+import * as Lease from "./lease.ts"
 import { withLock } from "./lock.ts"
+import * as Owner from "./owner.ts"
+import * as Tidying from "./tidying.ts"
+import * as Trash from "./trash.ts"
 
 /** Which layout is behind a service. */
 const layouts = new WeakMap<BlobStore.Store, Layout>()
@@ -74,8 +78,12 @@ export interface Layout {
   readonly prepare: Effect.Effect<void, BlobStore.StoreIo | BlobStore.UnsafeFile>
   /** Makes a directory of the layout. */
   readonly directory: (name: string) => Effect.Effect<string, BlobStore.StoreIo | BlobStore.UnsafeFile>
-  /** Makes the names of all blobs durable that were put before, by whomever. */
+  /** Makes all blobs durable that were put or found before, as far as the layout is to be durable. */
   readonly syncBlobs: Effect.Effect<void, BlobStore.StoreIo>
+  /** Makes the names in a directory durable, as far as the layout is to be durable. */
+  readonly syncNames: (directory: string) => Effect.Effect<void, BlobStore.StoreIo>
+  /** Shows the blobs that are staged. */
+  readonly publish: Effect.Effect<void, BlobStore.StoreIo>
   /** Writes a whole file to its place; its name is durable when its directory is synced. `check` has the last word. */
   readonly write: <E = never>(
     path: string,
@@ -88,19 +96,52 @@ export interface Layout {
   ) => Effect.Effect<A, E | BlobStore.StoreIo | BlobStore.UnsafeFile | StoreLocked, R>
 }
 
-/** A layout whose content need not survive a power cut, since it is verified when it is read, is not `durable`. */
+/** In the layout of a cache, which is `false`, nothing is durable: what is read of it is verified. */
 export const make = (
   path: string,
   lockTimeout: Duration.Duration,
-  durable: boolean = true
-): Effect.Effect<Layout, never, Hash.Hash> => makeWith(path, lockTimeout, durable, undefined)
+  durability: Durability | false = "full"
+): Effect.Effect<Layout, never, Hash.Hash> =>
+  Effect.suspend(() =>
+    makeWith(path, lockTimeout, durability, { isSwept: false, unsynced: unsyncedIn(resolve(path)) }, undefined)
+  )
 
-/** What is `staged` is in the private area, until it is published. */
+/** How many blobs are made durable at once. */
+const syncConcurrency = 16
+
+/**
+ * The public blobs that have to be made durable before anything names them. One for which that has failed is not tried
+ * again until it is put anew.
+ */
+type Unsynced = Map<Digest.Digest, BlobStore.StoreIo | undefined>
+
+/** By directory: one part of a program may put blobs, and another name them. */
+const unsynced = new Map<string, Unsynced>()
+
+const unsyncedIn = (root: string): Unsynced => {
+  const known = unsynced.get(root) ?? new Map()
+  unsynced.set(root, known)
+  return known
+}
+
+/** What a layout shares with the views of it in which blobs are staged. */
+interface Shared {
+  isSwept: boolean
+  readonly unsynced: Unsynced
+}
+
+/** What is staged is in the private area, by its digest, until it is published; what it refers to is held. */
+interface Staging {
+  readonly paths: Map<Digest.Digest, string>
+  readonly hold: (digests: Iterable<Digest.Digest>) => Effect.Effect<void, BlobStore.StoreIo>
+}
+
 const makeWith = Effect.fnUntraced(function*(
   path: string,
   lockTimeout: Duration.Duration,
-  durable: boolean,
-  staged: Map<Digest.Digest, string> | undefined
+  durability: Durability | false,
+  shared: Shared,
+  staging: Staging | undefined
 ): Effect.fn.Return<Layout, never, Hash.Hash> {
   const files = yield* Files
   const hash = yield* Hash.Hash
@@ -115,9 +156,14 @@ const makeWith = Effect.fnUntraced(function*(
     return path
   })
 
-  const newPath = () => inside(".effect-oci", `new-${randomUUID()}`)
-  const newFile = Effect.suspend(() => temporary(files, newPath()))
-  const sync = (file: Pick<File, "sync">) => durable ? file.sync : Effect.void
+  const area = inside(".effect-oci")
+  const newPath = Effect.map(Owner.self(files), (owner) => join(area, Owner.nameFor("new", owner)))
+  const newFile = Effect.flatMap(newPath, (path) => temporary(files, path))
+  const isDurable = durability === "full" || durability === "batch"
+  const sync = (file: Pick<File, "sync">) => isDurable ? file.sync : Effect.void
+  /** In a batch, blobs are made durable later. */
+  const syncBlob = (file: Pick<File, "sync">) => durability === "full" ? file.sync : Effect.void
+  const syncNames = (directory: string) => isDurable ? syncDirectory(files, directory) : Effect.void
   const written = new Map<Digest.Digest, Info>()
 
   const write = <E = never>(path: string, bytes: Uint8Array, check: Effect.Effect<void, E> = Effect.void) =>
@@ -141,7 +187,7 @@ const makeWith = Effect.fnUntraced(function*(
       yield* file.close
       yield* Effect.catchIf(files.link(file.path, path), (error) => error.code === "EEXIST", () => Effect.void)
     }))
-    yield* syncDirectory(files, root)
+    yield* syncNames(root)
   })
 
   const prepare = Effect.gen(function*() {
@@ -164,20 +210,40 @@ const makeWith = Effect.fnUntraced(function*(
     // The file that makes it a layout comes last
     yield* writeAbsent("index.json", ImageList.empty)
     yield* writeAbsent("oci-layout", ImageLayout.encode())
+    if (shared.isSwept) return
+    shared.isSwept = true
+    yield* Tidying.sweep(files, area)
   })
 
   const publicPath = (digest: Digest.Digest) => inside("blobs", Digest.algorithm(digest), Digest.encoded(digest))
-  const blobPath = (digest: Digest.Digest) => staged?.get(digest) ?? publicPath(digest)
+  const blobPath = (digest: Digest.Digest) => staging?.paths.get(digest) ?? publicPath(digest)
+
+  /** What has been put durably need not be made so again; but whoever put what is found may have been hasty. */
+  const toBeSynced = (digest: Digest.Digest) => {
+    if (isDurable && !shared.unsynced.has(digest)) shared.unsynced.set(digest, undefined)
+  }
+
+  /** A blob is at its public place, for which nothing that was known of another file counts. */
+  const placed = (digest: Digest.Digest, isSynced: boolean) => {
+    shared.unsynced.delete(digest)
+    if (!isSynced) toBeSynced(digest)
+  }
 
   /** Moves a new file to where its blob is found. */
   const place = (
     digest: Digest.Digest,
-    moveTo: (path: string) => Effect.Effect<void, BlobStore.StoreIo>
-  ): Effect.Effect<void, BlobStore.StoreIo> => {
-    if (staged === undefined) return moveTo(publicPath(digest))
-    const path = staged.get(digest) ?? newPath()
-    return Effect.uninterruptible(Effect.map(moveTo(path), () => void staged.set(digest, path)))
-  }
+    moveTo: (path: string) => Effect.Effect<void, BlobStore.StoreIo>,
+    isSynced: boolean
+  ): Effect.Effect<void, BlobStore.StoreIo> =>
+    Effect.uninterruptible(Effect.gen(function*() {
+      if (staging === undefined) {
+        yield* moveTo(publicPath(digest))
+        return placed(digest, isSynced)
+      }
+      const path = staging.paths.get(digest) ?? (yield* newPath)
+      yield* moveTo(path)
+      staging.paths.set(digest, path)
+    }))
 
   const checkBlobDirectories = Effect.fnUntraced(function*(digest: Digest.Digest) {
     yield* checkDirectory(files, inside("blobs"))
@@ -192,7 +258,7 @@ const makeWith = Effect.fnUntraced(function*(
       yield* prepare
       const algorithm = expected.digest === undefined ? "sha256" : Digest.algorithm(expected.digest)
       yield* directory(join("blobs", algorithm))
-      const file = yield* durable ? Effect.flatMap(newFile, writeBehind) : newFile
+      const file = yield* durability === "full" ? Effect.flatMap(newFile, writeBehind) : newFile
       const hasher = hash.make(algorithm)
       let size = 0
       yield* Stream.runForEach(
@@ -212,32 +278,43 @@ const makeWith = Effect.fnUntraced(function*(
       if (expected.digest !== undefined && digest !== expected.digest) {
         return yield* new BlobStore.DigestMismatch({ store: root, expected: expected.digest, found: digest })
       }
-      yield* sync(file)
+      yield* syncBlob(file)
       yield* file.close
       const info = yield* files.info(file.path)
       // Over what is there, if anything is: an equal blob is not worse for it, and a damaged one is mended
-      yield* place(digest, file.moveTo)
+      yield* place(digest, file.moveTo, durability === "full")
       written.set(digest, info)
       return { digest, size }
     }))
 
   const get: BlobStore.Store["get"] = (blob) =>
     Stream.unwrap(Effect.gen(function*() {
-      const path = blobPath(blob.digest)
-      const opened = yield* checkBlobDirectories(blob.digest).pipe(
-        Effect.andThen(openFile(files, path)),
-        absentAs(undefined)
-      )
+      const open = Effect.suspend(() => absentAs(undefined)(openFile(files, blobPath(blob.digest))))
+      yield* absentAs(undefined)(checkBlobDirectories(blob.digest))
+      // In the trash only for as long as garbage is collected, which may as well put it back
+      const opened = (yield* open) ?? (yield* absentAs(undefined)(openFile(files, Trash.pathOf(area, blob.digest)))) ??
+        (yield* open)
       if (opened === undefined) return yield* new BlobStore.BlobMissing({ store: root, digest: blob.digest })
       if (opened.info.size !== blob.size) return yield* sizeMismatch(blob.digest, blob.size, opened.info.size)
       return content(opened.file, blob.size)
     })).pipe(BlobStore.verify(root, blob), Stream.provideService(Hash.Hash, hash))
 
-  const inspect = Effect.fnUntraced(function*(blob: BlobStore.Blob) {
+  const look = Effect.fnUntraced(function*(blob: BlobStore.Blob) {
     const path = blobPath(blob.digest)
     const info = yield* checkBlobDirectories(blob.digest).pipe(Effect.andThen(files.info(path)), absentAs(undefined))
     if (info === undefined || info.kind === "file") return info
     return yield* new BlobStore.UnsafeFile({ path, expected: "a file", found: `a ${info.kind}` })
+  })
+
+  /** What is found in a stage is there to be referred to: it is held, and looked at again when it is. */
+  const inspect = Effect.fnUntraced(function*(blob: BlobStore.Blob) {
+    const found = yield* look(blob)
+    if (found === undefined || staging === undefined || staging.paths.has(blob.digest)) return found
+    yield* prepare
+    yield* staging.hold([blob.digest])
+    const info = yield* look(blob)
+    if (info !== undefined) toBeSynced(blob.digest)
+    return info
   })
 
   const missing = (store: string, { digest }: BlobStore.Blob) => new BlobStore.BlobMissing({ store, digest })
@@ -260,7 +337,7 @@ const makeWith = Effect.fnUntraced(function*(
     if (size !== blob.size) return yield* wrongSize(store, blob, size)
     const found = hasher.digest()
     if (found !== blob.digest) return yield* new BlobStore.DigestMismatch({ store, expected: blob.digest, found })
-    yield* sync(file)
+    yield* syncBlob(file)
   })
 
   /** What is remembered of a file that was right: a write since `before` shows in a time that is not the one it has. */
@@ -281,29 +358,50 @@ const makeWith = Effect.fnUntraced(function*(
       if (info.size !== blob.size) return yield* wrongSize(from.root, blob, info.size)
       yield* prepare
       yield* directory(join("blobs", Digest.algorithm(blob.digest)))
-      const copy = newPath()
+      const copy = yield* newPath
       if (!(yield* duplicate(files, from.blobPath(blob.digest), info, copy))) return undefined
       const opened = yield* openFile(files, copy)
       if (how === "verified") yield* verify(from.root, blob, opened.file, opened.info)
-      yield* place(blob.digest, (path) => files.rename(copy, path))
+      yield* place(blob.digest, (path) => files.rename(copy, path), how === "verified" && durability === "full")
       return yield* asOf(opened.info, blobPath(blob.digest))
     }))
 
   const stage = Effect.gen(function*() {
-    const staged = new Map<Digest.Digest, string>()
+    const paths = new Map<Digest.Digest, string>()
     yield* Effect.addFinalizer(() =>
-      Effect.forEach(staged.values(), (path) => Effect.ignore(files.remove(path)), { discard: true })
+      Effect.forEach(paths.values(), (path) => Effect.ignore(files.remove(path)), { discard: true })
     )
-    const layout = yield* Effect.provideService(makeWith(path, lockTimeout, durable, staged), Hash.Hash, hash)
-    return {
-      store: layout.blobs,
-      publish: Effect.forEach(staged, ([digest, path]) =>
-        Effect.uninterruptible(Effect.map(
-          files.rename(path, publicPath(digest)),
-          () => void staged.delete(digest)
-        )), { discard: true })
-    }
+    const staging = { paths, hold: yield* Lease.make(files, area) }
+    const view = yield* makeWith(path, lockTimeout, durability, shared, staging)
+    return { store: view.blobs, publish: view.publish }
+  }).pipe(Effect.provideService(Hash.Hash, hash))
+
+  const publish = Effect.gen(function*() {
+    if (staging === undefined) return
+    yield* staging.hold(staging.paths.keys())
+    yield* Effect.forEach(
+      staging.paths,
+      ([digest, path]) =>
+        Effect.uninterruptible(Effect.map(files.rename(path, publicPath(digest)), () => {
+          staging.paths.delete(digest)
+          placed(digest, durability === "full")
+        })),
+      { discard: true }
+    )
   })
+
+  const syncOne = (digest: Digest.Digest) =>
+    Effect.scoped(Effect.flatMap(openFile(files, publicPath(digest)), ({ file }) => file.sync)).pipe(
+      Effect.catchTag(
+        "UnsafeFile",
+        ({ path }) => Effect.fail(new BlobStore.StoreIo({ operation: "fsync", path, code: "EINVAL" }))
+      ),
+      // What is gone is nobody's any more
+      absentAs(undefined),
+      Effect.tapError((error) => Effect.sync(() => shared.unsynced.set(digest, error))),
+      Effect.andThen(Effect.sync(() => shared.unsynced.delete(digest))),
+      Effect.asVoid
+    )
 
   const blobs: Layout["blobs"] = {
     put,
@@ -329,6 +427,12 @@ const makeWith = Effect.fnUntraced(function*(
     prepare,
     directory,
     syncBlobs: Effect.gen(function*() {
+      if (!isDurable) return
+      yield* Effect.forEach(
+        [...shared.unsynced],
+        ([digest, error]) => error === undefined ? syncOne(digest) : Effect.fail(error),
+        { concurrency: syncConcurrency, discard: true }
+      )
       const algorithms = yield* files.list(inside("blobs"))
       for (const name of Digest.Algorithm.literals) {
         if (algorithms.some((found) => new TextDecoder().decode(found) === name)) {
@@ -337,9 +441,14 @@ const makeWith = Effect.fnUntraced(function*(
       }
       yield* syncDirectory(files, inside("blobs"))
     }),
+    syncNames,
+    publish,
     write,
     locked: (effect) =>
-      Effect.flatMap(directory(".effect-oci"), (area) => turn.withPermit(withLock(files, area, lockTimeout)(effect)))
+      Effect.andThen(
+        directory(".effect-oci"),
+        turn.withPermit(withLock(files, area, lockTimeout)(Effect.andThen(Trash.restore(files, root, area), effect)))
+      )
   }
   layouts.set(blobs, layout)
   return layout

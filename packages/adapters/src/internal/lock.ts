@@ -1,6 +1,11 @@
 /**
  * A lock between processes, as a file: Node has no `flock`. It appears with its content, because it is a link to a file
  * that was written before, and that content tells who holds it.
+ *
+ * The lock of a dead process is broken. Who breaks it has first to claim that, by a link whose name has the nonce of the
+ * lock and a number: `break-NONCE-0`, or the next one where the process behind a claim is dead too. With the claim it
+ * looks again, and removes the lock only if it is still the same. So each lock is removed by one process, and never the
+ * one that comes after it.
  */
 import type { StoreIo } from "@effect-oci/core/BlobStore"
 import { StoreLocked } from "@effect-oci/core/ImageStore"
@@ -8,23 +13,18 @@ import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import { randomUUID } from "node:crypto"
 import { join } from "node:path"
-import process from "node:process"
-import { absentAs, type FileSystem, readDocument, temporary } from "./files.ts"
+import { absentAs, type FileSystem, type Info, readDocument, type Temporary, temporary } from "./files.ts"
+import * as Owner from "./owner.ts"
 
-/**
- * Who holds a lock. The process is told apart from a later one of the same number by the time that it started, the boot
- * of the machine and the namespace of its number, as far as the system tells these.
- */
+/** Who holds a lock. The nonce tells one hold from another. */
 const Holder = Schema.fromJsonString(Schema.Struct({
-  pid: Schema.Int,
-  startTime: Schema.optionalKey(Schema.String),
-  bootId: Schema.optionalKey(Schema.String),
-  pidNamespace: Schema.optionalKey(Schema.String),
+  ...Owner.Owner.fields,
   nonce: Schema.String,
   since: Schema.String
 }))
@@ -33,54 +33,35 @@ type Holder = typeof Holder.Type
 const decode = Schema.decodeUnknownOption(Holder)
 const encode = Schema.encodeEffect(Holder)
 
-/** Files of `/proc` have no size that could be checked first. */
-const procFile = (files: FileSystem, path: string) =>
-  Effect.scoped(Effect.gen(function*() {
-    const file = yield* files.open(path, 0)
-    const bytes = new Uint8Array(4096)
-    return new TextDecoder().decode(bytes.subarray(0, yield* file.read(bytes)))
-  }))
+/** A lock, or a claim, as it was found. */
+interface Found {
+  readonly holder: Option.Option<Holder>
+  readonly info: Info
+}
 
-/** The twenty-second field; the second may hold spaces and parentheses of its own. */
-const startTimeOf = (stat: string): string => stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? ""
-
-const whereKnown = <A, E>(name: string, effect: Effect.Effect<A, E>) =>
-  Effect.match(effect, { onFailure: () => ({}), onSuccess: (value) => ({ [name]: value }) })
-
-const self = (files: FileSystem): Effect.Effect<Holder> =>
-  Effect.gen(function*() {
-    return {
-      pid: process.pid,
-      ...yield* whereKnown("startTime", Effect.map(procFile(files, "/proc/self/stat"), startTimeOf)),
-      ...yield* whereKnown(
-        "bootId",
-        Effect.map(procFile(files, "/proc/sys/kernel/random/boot_id"), (text) => text.trim())
-      ),
-      ...yield* whereKnown(
-        "pidNamespace",
-        Effect.map(files.readLink("/proc/self/ns/pid"), (bytes) => new TextDecoder().decode(bytes))
-      ),
-      nonce: randomUUID(),
-      since: DateTime.formatIso(yield* DateTime.now)
-    }
-  })
-
-const read = (files: FileSystem, path: string) =>
+const read = (files: FileSystem, path: string): Effect.Effect<Option.Option<Found>> =>
   readDocument(files, path, "lock", 4096).pipe(
-    Effect.map(({ bytes }) => decode(new TextDecoder().decode(bytes))),
-    Effect.catch(() => Effect.succeedNone)
+    Effect.map(({ bytes, info }) => ({ holder: decode(new TextDecoder().decode(bytes)), info })),
+    Effect.option
   )
+
+/** What tells a lock from all others, and can be part of a file's name. A power cut may leave one without content. */
+const keyOf = ({ holder, info }: Found): string =>
+  Option.match(holder, {
+    onNone: () => `${info.identity.replace(":", ".")}.${info.mtime}`,
+    onSome: ({ nonce }) => nonce.replaceAll(/[^\w.-]/g, "_").slice(0, 100)
+  })
 
 /** Only ever removes the holder's own lock, whatever has become of it meanwhile. */
 const release = Effect.fnUntraced(function*(files: FileSystem, path: string, holder: Holder) {
-  const found = yield* read(files, path)
+  const found = Option.flatMap(yield* read(files, path), (found) => found.holder)
   if (Option.isSome(found) && found.value.nonce === holder.nonce) {
     yield* absentAs(undefined)(files.remove(path))
   }
 })
 
-const describe = (holder: Option.Option<Holder>): string =>
-  Option.match(holder, {
+const describe = (found: Option.Option<Found>): string =>
+  Option.match(Option.flatMap(found, ({ holder }) => holder), {
     onNone: () => "something that it does not tell",
     onSome: ({ pid, since }) => `process ${pid} since ${since}`
   })
@@ -93,6 +74,66 @@ const pauseAfter = (attempt: number): number => pauses[Math.min(attempt, pauses.
 /** How long is waited without a word, in milliseconds. */
 const patience = 1000
 
+/** Nanoseconds that a lock of which nobody can tell whether its holder lives is respected since it was last touched. */
+const respect = 60_000_000_000n
+
+/** How often the holder touches its lock, for those who cannot tell that it lives. */
+const beat = Duration.seconds(15)
+
+const touch = (files: FileSystem, path: string) => files.setMode(path, 0o644)
+
+/** Whether a lock or a claim has lost its holder. What time it is, is asked of the file system itself. */
+const isAbandoned = Effect.fnUntraced(function*(files: FileSystem, own: Temporary, { holder, info }: Found) {
+  const self = yield* Owner.self(files)
+  const fate = Option.isSome(holder) ? yield* Owner.fate(files, self, holder.value) : "unknown"
+  if (fate !== "unknown") return fate === "dead"
+  yield* touch(files, own.path)
+  return (yield* own.info).ctime - info.ctime > respect
+})
+
+/** Removes the lock of a dead process, unless another one does. */
+const breakAbandoned = Effect.fnUntraced(function*(files: FileSystem, directory: string, own: Temporary) {
+  const path = join(directory, "lock")
+  const lock = yield* read(files, path)
+  if (Option.isNone(lock) || !(yield* isAbandoned(files, own, lock.value))) return
+  const key = keyOf(lock.value)
+  const dead: Array<string> = []
+  for (;;) {
+    const claim = join(directory, `break-${key}-${dead.length}`)
+    const isClaimed = yield* files.link(own.path, claim).pipe(
+      Effect.as(true),
+      Effect.catchIf((error) => error.code === "EEXIST", () => Effect.succeed(false))
+    )
+    if (isClaimed) {
+      const now = yield* read(files, path)
+      const isSame = Option.isSome(now) && keyOf(now.value) === key
+      return yield* Effect.gen(function*() {
+        if (!isSame) return
+        yield* absentAs(undefined)(files.remove(path))
+        // Not before: a claim that is free again must not be had while the lock is there
+        yield* Effect.forEach(dead, (path) => Effect.ignore(files.remove(path)))
+      }).pipe(Effect.ensuring(Effect.ignore(files.remove(claim))))
+    }
+    const other = yield* read(files, claim)
+    if (Option.isNone(other) || !(yield* isAbandoned(files, own, other.value))) return
+    dead.push(claim)
+  }
+})
+
+/** Of the claims among the names in a directory, those that are good for nothing since their lock is gone. */
+export const settled = Effect.fnUntraced(function*(
+  files: FileSystem,
+  directory: string,
+  names: ReadonlyArray<string>
+): Effect.fn.Return<ReadonlyArray<string>, StoreIo> {
+  const claims = names.filter((name) => name.startsWith("break-"))
+  if (claims.length === 0) return []
+  const path = join(directory, "lock")
+  const lock = yield* read(files, path)
+  if (Option.isSome(lock)) return claims.filter((name) => !name.startsWith(`break-${keyOf(lock.value)}-`))
+  return yield* files.info(path).pipe(Effect.as([]), absentAs<ReadonlyArray<string>>(claims))
+})
+
 /**
  * Runs an effect while this process holds the lock of a directory. Waits for it up to `timeout`; the wait can be
  * interrupted, and so can the effect.
@@ -104,11 +145,11 @@ export const withLock = (files: FileSystem, directory: string, timeout: Duration
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
       const path = join(directory, "lock")
-      const holder = yield* self(files)
+      const owner = yield* Owner.self(files)
+      const holder: Holder = { ...owner, nonce: randomUUID(), since: DateTime.formatIso(yield* DateTime.now) }
       yield* Effect.scoped(Effect.gen(function*() {
-        const file = yield* temporary(files, `${path}-${holder.nonce}`)
+        const file = yield* temporary(files, join(directory, Owner.nameFor("lock", owner)))
         yield* file.write(new TextEncoder().encode(yield* Effect.orDie(encode(holder))))
-        yield* file.close
         const take = files.link(file.path, path).pipe(
           Effect.as(true),
           Effect.catchIf((error) => error.code === "EEXIST", () => Effect.succeed(false))
@@ -116,6 +157,7 @@ export const withLock = (files: FileSystem, directory: string, timeout: Duration
         const start = yield* Clock.currentTimeMillis
         let isTold = false
         for (let attempt = 0; !(yield* take); attempt++) {
+          yield* breakAbandoned(files, directory, file)
           const waited = (yield* Clock.currentTimeMillis) - start
           if (waited >= Duration.toMillis(timeout)) {
             return yield* new StoreLocked({ path, holder: describe(yield* read(files, path)) })
@@ -127,7 +169,11 @@ export const withLock = (files: FileSystem, directory: string, timeout: Duration
           yield* restore(Effect.sleep(Duration.millis(pauseAfter(attempt) * (0.5 + (yield* Random.next)))))
         }
       }))
+      const beating = yield* Effect.forkChild(
+        Effect.interruptible(Effect.forever(Effect.andThen(Effect.sleep(beat), Effect.ignore(touch(files, path)))))
+      )
       const exit = yield* Effect.exit(restore(effect))
+      yield* Fiber.interrupt(beating)
       yield* release(files, path, holder)
       return yield* exit
     })

@@ -6,7 +6,6 @@
 import * as FileTree from "@effect-oci/adapters/FileTree"
 import * as NodeCompression from "@effect-oci/adapters/NodeCompression"
 import * as NodeHash from "@effect-oci/adapters/NodeHash"
-import * as OciLayout from "@effect-oci/adapters/OciLayout"
 import * as BlobStore from "@effect-oci/core/BlobStore"
 import * as Compatibility from "@effect-oci/core/Compatibility"
 import * as Epoch from "@effect-oci/core/Epoch"
@@ -14,6 +13,7 @@ import * as ExportAnnotations from "@effect-oci/core/ExportAnnotations"
 import * as IgnoreRules from "@effect-oci/core/IgnoreRules"
 import * as ImageBuilder from "@effect-oci/core/ImageBuilder"
 import * as ImageStore from "@effect-oci/core/ImageStore"
+import * as Progress from "@effect-oci/core/Progress"
 import * as MediaType from "@effect-oci/schema/MediaType"
 import * as Platform from "@effect-oci/schema/Platform"
 import * as CliError from "effect/cli/CliError"
@@ -26,7 +26,6 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as AddFiles from "../AddFiles.ts"
 import * as BuildFlags from "../BuildFlags.ts"
-import * as ByteProgress from "../ByteProgress.ts"
 import * as Cache from "../Cache.ts"
 import * as ExportNotes from "../ExportNotes.ts"
 import * as Flags from "../Flags.ts"
@@ -36,6 +35,7 @@ import * as Input from "../Input.ts"
 import * as Output from "../Output.ts"
 import * as ProgressView from "../ProgressView.ts"
 import * as Table from "../Table.ts"
+import * as Transport from "../Transport.ts"
 
 type Change = <E, R>(builder: ImageBuilder.ImageBuilder<E, R>) => ImageBuilder.ImageBuilder<E, R>
 
@@ -122,19 +122,16 @@ const validate = (options: Options) => {
     : Effect.void
 }
 
-const layoutOf = ({ directory }: ImageArgument.ImageArgument) =>
-  Layer.provide(OciLayout.layer(directory), NodeHash.layer)
-
-/** What the image starts from. The base's layout stays open, since its layers are copied when the image is written. */
+/** What the image starts from. The base's store stays open, since its layers are copied when the image is written. */
 const start = Effect.fnUntraced(function*({ from, platform }: Options) {
   const wanted = Option.getOrUndefined(platform)
   if (Option.isNone(from)) return ImageBuilder.scratch(wanted ?? HostPlatform.get())
-  const layout = yield* Layer.build(layoutOf(from.value))
-  const image = yield* Context.get(layout, ImageStore.ImageStore).resolve(from.value.tag)
+  const base = yield* Layer.build(Transport.layer(from.value))
+  const image = yield* Effect.provide(Transport.resolve(from.value), base)
   // A manifest says itself what it is for, and of an index one has to be chosen
   const chosen = wanted ?? (MediaType.isIndex(image.mediaType) ? HostPlatform.get() : undefined)
   return ImageBuilder.from(image, {
-    store: Context.get(layout, BlobStore.BlobStore),
+    store: Context.get(base, BlobStore.BlobStore),
     ...(chosen === undefined ? {} : { platform: chosen })
   })
 })
@@ -178,10 +175,10 @@ const build = Effect.fnUntraced(function*(options: Options) {
   const layers = options.add.map((addition) => {
     const description = describe(addition)
     const layer = Effect.tap(
-      ByteProgress.counted(
+      Progress.counted(
         description,
         (onRead) => FileTree.add(addition, { ...files, onRead }),
-        (layer) => layer.fromCache
+        { isCached: (layer) => layer.fromCache }
       ),
       ({ fromCache }) => Effect.sync(() => void cached.push(fromCache))
     )
@@ -286,7 +283,7 @@ export const command = Command.make(
     from: parsed(
       "from",
       "IMAGE",
-      "The base image: oci:DIR[:TAG] (default: none, the image starts from nothing)",
+      `The base image: ${ImageArgument.syntax} (default: none, the image starts from nothing)`,
       ImageArgument.parse
     ).pipe(Flag.optional),
     add: parsed(
@@ -388,8 +385,8 @@ export const command = Command.make(
     to: parsed(
       "to",
       "IMAGE",
-      "Where to: oci:DIR[:TAG], a layout in a directory without a colon in its path. Without a tag it is the unnamed image",
-      ImageArgument.parse
+      `Where to: ${ImageArgument.syntax}. Without a tag it is the unnamed image`,
+      ImageArgument.parseTarget
     ),
     annotation: parsed(
       "annotation",
@@ -407,7 +404,7 @@ export const command = Command.make(
   (options) =>
     Effect.provide(
       run(options),
-      Layer.mergeAll(layoutOf(options.to), Cache.layer(options), NodeHash.layer, NodeCompression.layer)
+      Layer.mergeAll(Transport.layer(options.to), Cache.layer(options), NodeHash.layer, NodeCompression.layer)
     )
 ).pipe(
   Command.validate(validate),

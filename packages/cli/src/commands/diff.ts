@@ -4,7 +4,6 @@
  * @since 0.1.0
  */
 import * as Difference from "@effect-oci/core/Difference"
-import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as Flags from "../Flags.ts"
@@ -12,6 +11,7 @@ import * as ImageArgument from "../ImageArgument.ts"
 import * as Output from "../Output.ts"
 import * as ReadImage from "../ReadImage.ts"
 import * as Terminal from "../Terminal.ts"
+import * as Transport from "../Transport.ts"
 import { Verdict } from "../Verdict.ts"
 
 const kinds: Readonly<Record<Difference.Difference["_tag"], string>> = {
@@ -56,8 +56,8 @@ interface Options {
 
 const run = Effect.fnUntraced(function*({ json, left, right }: Options) {
   const [from, to] = yield* Effect.all([
-    Effect.provide(ReadImage.tree(left), ReadImage.layer(left)),
-    Effect.provide(ReadImage.tree(right), ReadImage.layer(right))
+    Effect.provide(ReadImage.tree(left), Transport.layer(left)),
+    Effect.provide(ReadImage.tree(right), Transport.layer(right))
   ])
   const report = Difference.between(from, to)
   const sides = [[left, from], [right, to]] as const
@@ -77,10 +77,7 @@ const run = Effect.fnUntraced(function*({ json, left, right }: Options) {
 })
 
 const image = (name: string, side: string) =>
-  Argument.String(name).pipe(
-    Argument.withDescription(`The image on the ${side}: oci:DIR[:TAG]; without a tag it has to be the only one there`),
-    Argument.mapEffect(Flags.parsing(name, ImageArgument.parse))
-  )
+  Flags.image(name, `The image on the ${side}: ${ImageArgument.syntax}; without a tag it has to be the only one there`)
 
 /**
  * @category commands

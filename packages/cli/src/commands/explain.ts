@@ -8,7 +8,6 @@ import type * as ImageTree from "@effect-oci/core/ImageTree"
 import * as Annotations from "@effect-oci/schema/Annotations"
 import * as Platform from "@effect-oci/schema/Platform"
 import * as Timestamp from "@effect-oci/schema/Timestamp"
-import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as Flags from "../Flags.ts"
@@ -17,6 +16,7 @@ import * as Output from "../Output.ts"
 import * as ReadImage from "../ReadImage.ts"
 import * as Table from "../Table.ts"
 import * as Terminal from "../Terminal.ts"
+import * as Transport from "../Transport.ts"
 
 interface Explained {
   readonly image: ImageTree.Image
@@ -165,13 +165,10 @@ const run = Effect.fnUntraced(function*({ image: argument, json }: {
 export const command = Command.make(
   "explain",
   {
-    image: Argument.String("IMAGE").pipe(
-      Argument.withDescription("oci:DIR[:TAG]; without a tag it has to be the only image there"),
-      Argument.mapEffect(Flags.parsing("IMAGE", ImageArgument.parse))
-    ),
+    image: Flags.image("IMAGE", `${ImageArgument.syntax}; without a tag it has to be the only image there`),
     json: Flags.json
   },
-  (input) => Effect.provide(run(input), ReadImage.layer(input.image))
+  (input) => Effect.provide(run(input), Transport.layer(input.image))
 ).pipe(
   Command.withDescription(
     "Explain the history of an image, or of each image of an index: which item made which layer, and where each time comes " +

@@ -3,8 +3,6 @@
  *
  * @since 0.1.0
  */
-import * as NodeHash from "@effect-oci/adapters/NodeHash"
-import * as OciLayout from "@effect-oci/adapters/OciLayout"
 import * as PackageUrl from "@effect-oci/adapters/PackageUrl"
 import * as Compatibility from "@effect-oci/core/Compatibility"
 import * as Epoch from "@effect-oci/core/Epoch"
@@ -20,7 +18,6 @@ import * as CliError from "effect/cli/CliError"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as AttestationFile from "../AttestationFile.ts"
@@ -34,6 +31,7 @@ import * as PerPlatform from "../PerPlatform.ts"
 import * as ProgressView from "../ProgressView.ts"
 import * as Store from "../Store.ts"
 import * as Table from "../Table.ts"
+import * as Transport from "../Transport.ts"
 
 /** A ref of one platform: `OS/ARCH[/VARIANT]`, or that and `=REF`, where REF may be `scratch`. */
 interface PlatformFlag {
@@ -136,8 +134,9 @@ const run = Effect.fnUntraced(function*(options: Options) {
   const exporting = isIndex || first === undefined
     ? ExportImage.runIndex(images, settings)
     : ExportImage.run(first, settings)
-  const layout = OciLayout.layer(options.to.directory).pipe(Layer.provide(NodeHash.layer))
-  const exported = yield* ProgressView.show(ImageStore.publish(options.to.tag, exporting)).pipe(Effect.provide(layout))
+  const exported = yield* ProgressView.show(ImageStore.publish(options.to.tag, exporting)).pipe(
+    Effect.provide(Transport.layer(options.to))
+  )
   yield* ExportNotes.tell(exported)
   const { configs, descriptor } = exported
   const name = ImageArgument.format(options.to)
@@ -185,9 +184,9 @@ export const command = Command.make(
     to: Flag.String("to").pipe(
       Flag.withMetavar("IMAGE"),
       Flag.withDescription(
-        "Where to: oci:DIR[:TAG], a layout in a directory without a colon in its path. Without a tag it is the unnamed image"
+        `Where to: ${ImageArgument.syntax}. Without a tag it is the unnamed image`
       ),
-      Flag.mapEffect(Flags.parsing("--to", ImageArgument.parse))
+      Flag.mapEffect(Flags.parsing("--to", ImageArgument.parseTarget))
     ),
     config: files(
       "config",

@@ -3,22 +3,18 @@
  *
  * @since 0.1.0
  */
-import * as NodeHash from "@effect-oci/adapters/NodeHash"
-import * as OciLayout from "@effect-oci/adapters/OciLayout"
-import * as ImageStore from "@effect-oci/core/ImageStore"
 import type * as Descriptor from "@effect-oci/schema/Descriptor"
 import * as MediaType from "@effect-oci/schema/MediaType"
-import * as Argument from "effect/cli/Argument"
 import * as CliError from "effect/cli/CliError"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import * as Flags from "../Flags.ts"
 import * as Image from "../Image.ts"
 import * as ImageArgument from "../ImageArgument.ts"
 import * as ImageView from "../ImageView.ts"
 import * as Output from "../Output.ts"
+import * as Transport from "../Transport.ts"
 
 interface Options {
   readonly image: ImageArgument.ImageArgument
@@ -34,8 +30,7 @@ const configBytes = Effect.fnUntraced(function*(descriptor: Descriptor.Descripto
 })
 
 const run = Effect.fnUntraced(function*({ config, image: argument, json, raw }: Options) {
-  const images = yield* ImageStore.ImageStore
-  const descriptor = yield* images.resolve(argument.tag)
+  const descriptor = yield* Transport.resolve(argument)
   if (raw) return yield* Output.write(yield* Image.getBytes(descriptor))
   if (config) return yield* Output.write(yield* configBytes(descriptor))
   const image = yield* Image.read(descriptor)
@@ -53,10 +48,7 @@ const run = Effect.fnUntraced(function*({ config, image: argument, json, raw }: 
 export const command = Command.make(
   "inspect",
   {
-    image: Argument.String("IMAGE").pipe(
-      Argument.withDescription("oci:DIR[:TAG]; without a tag it has to be the only image there"),
-      Argument.mapEffect(Flags.parsing("IMAGE", ImageArgument.parse))
-    ),
+    image: Flags.image("IMAGE", `${ImageArgument.syntax}; without a tag it has to be the only image there`),
     json: Flags.json,
     raw: Flag.Boolean("raw").pipe(
       Flag.withoutNegation,
@@ -69,7 +61,7 @@ export const command = Command.make(
       Flag.withDefault(false)
     )
   },
-  (input) => Effect.provide(run(input), OciLayout.layer(input.image.directory).pipe(Layer.provide(NodeHash.layer)))
+  (input) => Effect.provide(run(input), Transport.layer(input.image))
 ).pipe(
   Command.validate(({ config, json, raw }) => {
     const given = [...(json ? ["--json"] : []), ...(raw ? ["--raw"] : []), ...(config ? ["--config"] : [])]

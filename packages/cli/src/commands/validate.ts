@@ -6,18 +6,18 @@
 import * as LayoutFiles from "@effect-oci/adapters/LayoutFiles"
 import * as NodeCompression from "@effect-oci/adapters/NodeCompression"
 import * as NodeHash from "@effect-oci/adapters/NodeHash"
-import * as OciLayout from "@effect-oci/adapters/OciLayout"
 import type * as Issue from "@effect-oci/core/Issue"
 import * as Validation from "@effect-oci/core/Validation"
-import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import process from "node:process"
 import * as Flags from "../Flags.ts"
 import * as ImageArgument from "../ImageArgument.ts"
 import * as Output from "../Output.ts"
 import * as Terminal from "../Terminal.ts"
+import * as Transport from "../Transport.ts"
 import { Verdict } from "../Verdict.ts"
 
 const toJson = ({ _tag, message, path, pointer, severity }: Issue.Issue) => ({ _tag, severity, path, pointer, message })
@@ -44,12 +44,18 @@ const describe = (image: string, issues: ReadonlyArray<Issue.Issue>): string => 
   return [...paragraphs, `${Terminal.printable(image)}: ${counts}`].join("\n\n")
 }
 
+/** Of a layout the files are looked at that tell what it holds; of other stores what they tell themselves. */
+const issuesOf = Effect.fnUntraced(function*(image: ImageArgument.ImageArgument) {
+  if (Option.isSome(image.digest)) return yield* Validation.check(yield* Transport.resolve(image))
+  if (image.transport !== "oci") return yield* Validation.checkImages(image.tag)
+  return yield* Validation.checkLayout(yield* LayoutFiles.read(image.path), image.tag)
+})
+
 const run = Effect.fnUntraced(function*({ image, json }: {
   readonly image: ImageArgument.ImageArgument
   readonly json: boolean
 }) {
-  const files = yield* LayoutFiles.read(image.directory)
-  const issues = yield* Validation.checkLayout(files, image.tag)
+  const issues = yield* issuesOf(image)
   yield* json
     ? Output.json({ issues: issues.map(toJson) })
     : Output.line(describe(ImageArgument.format(image), issues))
@@ -63,23 +69,17 @@ const run = Effect.fnUntraced(function*({ image, json }: {
 export const command = Command.make(
   "validate",
   {
-    image: Argument.String("IMAGE").pipe(
-      Argument.withDescription("oci:DIR[:TAG]; without a tag everything in the layout is checked"),
-      Argument.mapEffect(Flags.parsing("IMAGE", ImageArgument.parse))
-    ),
+    image: Flags.image("IMAGE", `${ImageArgument.syntax}; without a tag everything there is checked`),
     json: Flags.json
   },
   (input) =>
     Effect.provide(
       run(input),
-      OciLayout.layer(input.image.directory).pipe(
-        Layer.provideMerge(NodeHash.layer),
-        Layer.merge(NodeCompression.layer)
-      )
+      Layer.mergeAll(Transport.layer(input.image), NodeHash.layer, NodeCompression.layer)
     )
 ).pipe(
   Command.withDescription(
-    "Check an image, or all images of a layout: the documents against image-spec and against each other, sizes, digests " +
+    "Check an image, or all images of a store: the documents against image-spec and against each other, sizes, digests " +
       "and diff IDs against what is stored. Every problem is told, with its place. An error breaks the spec, a warning is " +
       "legal and hardly meant, a notice is legal and odd. The exit code is 1 where there is an error."
   ),

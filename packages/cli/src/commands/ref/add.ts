@@ -19,7 +19,6 @@ import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as ByteProgress from "../../ByteProgress.ts"
 import * as Created from "../../Created.ts"
 import * as Flags from "../../Flags.ts"
 import * as Output from "../../Output.ts"
@@ -41,7 +40,7 @@ interface Input {
 /** Stores the layer, and reports how much of it has been read. */
 const store = (path: string, at: string) => {
   const id = `adding ${path}`
-  return ByteProgress.counted(id, (onRead) => FileTree.store(path, { at, onRead })).pipe(Progress.oneOff(id))
+  return Progress.counted(id, (onRead) => FileTree.store(path, { at, onRead })).pipe(Progress.oneOff(id))
 }
 
 /** The time of the ref that has the name, where nothing but its time would change. */

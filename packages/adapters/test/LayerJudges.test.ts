@@ -1,0 +1,179 @@
+/** Layers that we make of entries, and make one of, unpacked by programs that are not ours. */
+import * as NodeCompression from "@effect-oci/adapters/NodeCompression"
+import * as NodeHash from "@effect-oci/adapters/NodeHash"
+import * as OciLayout from "@effect-oci/adapters/OciLayout"
+import * as Compatibility from "@effect-oci/core/Compatibility"
+import type * as Compression from "@effect-oci/core/Compression"
+import * as ImageBuilder from "@effect-oci/core/ImageBuilder"
+import * as ImageStore from "@effect-oci/core/ImageStore"
+import * as CoreLayer from "@effect-oci/core/Layer"
+import * as Whiteout from "@effect-oci/core/Whiteout"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Tar from "effect/encoding/Tar"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Stream from "effect/Stream"
+import { join } from "node:path"
+import process from "node:process"
+import { containerd } from "./containerd.ts"
+import { judge } from "./judges.ts"
+import { temporaryDirectory } from "./temporary.ts"
+import * as Trees from "./trees.ts"
+
+const isThorough = process.env["CI"] === "true"
+const root = temporaryDirectory()
+const out = join(root, "out")
+
+const provided = Effect.provide(
+  Layer.merge(OciLayout.layer(out), NodeCompression.layer).pipe(Layer.provideMerge(NodeHash.layer))
+)
+
+/** Numbers that look random, and are always the same (mulberry32). */
+const numbers = (seed: number) => {
+  let state = seed
+  return (below: number): number => {
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) % below
+  }
+}
+
+type Kind = "directory" | "file" | "symlink"
+
+const isInside = (directory: string) => (path: string) => path.startsWith(`${directory}/`)
+
+/** Layers that change each other's files in every way, one upon the other, and what they do. */
+const makeStack = (seed: number, depth: number): ReadonlyArray<ReadonlyArray<Tar.Entry>> => {
+  const below = numbers(seed)
+  const pick = <A>(from: ReadonlyArray<A>): A | undefined => from[below(Math.max(1, from.length))]
+  const names = ["a", "b", "ä", "c d", "e".repeat(120), "🦆"]
+  /** What is there, the layers below included. */
+  const there = new Map<string, Kind>()
+
+  const options = () => ({
+    mode: pick([0o755, 0o644, 0o600, 0o4711, 0o1777]) ?? 0,
+    uid: pick([0, 1000, 3_000_000]) ?? 0,
+    gid: pick([0, 33]) ?? 0,
+    mtime: new Date(1000 * (1 + below(1_700_000_000)))
+  })
+
+  const remove = (path: string) => {
+    for (const other of [...there.keys()].filter(isInside(path))) there.delete(other)
+    there.delete(path)
+  }
+
+  return Array.from({ length: depth }, () => {
+    const entries: Array<Tar.Entry> = []
+    /** A layer says one thing about a path, and nothing about what is in a directory that it takes away. */
+    const said = new Set<string>()
+    const isFree = (path: string) =>
+      ![...said].some((other) => other === path || isInside(other)(path) || isInside(path)(other))
+    const untouched = () => [...there.keys()].filter(isFree)
+    const of = (kind: Kind, paths: ReadonlyArray<string>) => paths.filter((path) => there.get(path) === kind)
+
+    const put = (path: string, kind: Kind) => {
+      if (kind !== "directory" || there.get(path) !== "directory") remove(path)
+      there.set(path, kind)
+      const target = kind === "file" && below(4) === 0
+        ? pick(of("file", untouched()).filter((other) => other !== path))
+        : undefined
+      if (target !== undefined) {
+        entries.push(Tar.hardlink(path, target))
+        said.add(target)
+      } else if (kind === "directory") entries.push(Tar.directory(path, options()))
+      else if (kind === "file") entries.push(Tar.file(path, "x".repeat(below(5000)), options()))
+      else entries.push(Tar.symlink(path, pick(["a", "../b", "/nowhere", "c d/🦆"]) ?? "", options()))
+    }
+
+    for (let change = 0; change < 14; change++) {
+      const directory = pick(["", ...of("directory", untouched())]) ?? ""
+      const name = `${directory === "" ? "" : `${directory}/`}${pick(names)}`
+      const existing = pick(untouched())
+      const way = below(8)
+      if (way < 5 && isFree(name) && name.split("/").length < 5) {
+        put(name, pick<Kind>(["directory", "file", "file", "symlink"]) ?? "file")
+        said.add(name)
+      } else if (way < 7 && existing !== undefined) {
+        remove(existing)
+        entries.push(Tar.file(Whiteout.of(existing), ""))
+        said.add(existing)
+      } else if (way === 7 && directory !== "") {
+        for (const other of [...there.keys()].filter(isInside(directory))) there.delete(other)
+        entries.push(Tar.directory(directory, options()), Tar.file(Whiteout.opaque(directory), ""))
+        if (below(2) === 0) {
+          entries.push(Tar.file(`${directory}/new`, "new", options()))
+          there.set(`${directory}/new`, "file")
+        }
+        said.add(directory)
+      }
+    }
+    return entries
+  })
+}
+
+const formats: ReadonlyArray<Compression.Format> = ["gzip", "zstd", "uncompressed"]
+
+const tag = Effect.fnUntraced(function*(name: string, layers: ReadonlyArray<CoreLayer.Stored>) {
+  const builder = layers.reduce(
+    (builder, layer, index) => ImageBuilder.add(Effect.succeed(layer), { description: `layer ${index}` })(builder),
+    ImageBuilder.scratch({ os: "linux", architecture: "amd64" })
+  )
+  const { descriptor } = yield* ImageBuilder.build(builder, { rules: Compatibility.standard })
+  yield* ImageStore.ImageStore.use((images) => images.tag(Option.some(name), descriptor))
+})
+
+/** Makes an image of each stack, and one of the single layer that it becomes. */
+const makeImages = Effect.fnUntraced(function*(count: number) {
+  for (let seed = 0; seed < count; seed++) {
+    const compression = formats[seed % formats.length] ?? "gzip"
+    const layers = yield* Effect.forEach(
+      makeStack(seed, 2 + seed % 4),
+      (entries) => CoreLayer.fromEntries(Stream.fromIterable(entries), { compression })
+    )
+    yield* tag(`layers-${seed}`, layers)
+    const squashed = yield* CoreLayer.squash(layers.map(({ descriptor }) => descriptor), {
+      whiteouts: "drop",
+      compression
+    })
+    yield* tag(`squashed-${seed}`, [squashed])
+    // Its whiteouts still work upon the lowest; a link to what is there is refused, as one layer cannot say it
+    const upper = yield* Effect.result(
+      CoreLayer.squash(layers.slice(1).map(({ descriptor }) => descriptor), { whiteouts: "keep", compression })
+    )
+    if (Result.isSuccess(upper)) yield* tag(`half-${seed}`, [...layers.slice(0, 1), upper.success])
+    else assert.match(upper.failure.message, /expected a hard link to a file in the layers/)
+  }
+})
+
+/** What is in a directory has changed its time, where no layer has a word to say about it. */
+const look = (directory: string) =>
+  Trees.look(directory).map((each) => each.mode.startsWith("4") ? { ...each, time: 0 } : each)
+
+const count = isThorough ? 24 : 6
+
+describe.runIf(process.getuid?.() === 0)("layers, and the one that they become", () => {
+  it.live.runIf(judge("containerd") && judge("ctr"))("are the same to containerd", () =>
+    Effect.gen(function*() {
+      yield* provided(makeImages(count))
+      const service = yield* containerd(join(root, "containerd"))
+      yield* Effect.promise(async () => {
+        await service.load(out, "ours")
+        const images = (await service.ctr("images", "list", "-q")).trim().split("\n")
+        let [files, halves] = [0, 0]
+        for (let seed = 0; seed < count; seed++) {
+          const expected = await service.look(`ours:layers-${seed}`, look)
+          files += expected.length
+          assert.deepStrictEqual(await service.look(`ours:squashed-${seed}`, look), expected, `squashed ${seed}`)
+          if (!images.includes(`ours:half-${seed}`)) continue
+          halves++
+          assert.deepStrictEqual(await service.look(`ours:half-${seed}`, look), expected, `half ${seed}`)
+        }
+        process.stderr.write(`${count} stacks of layers, ${files} files, ${halves} squashed upon the lowest, too\n`)
+        assert.isAbove(halves, count / 4)
+        assert.isAbove(files, count)
+      })
+    }).pipe(Effect.scoped), 90_000)
+})

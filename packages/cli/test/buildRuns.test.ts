@@ -1,0 +1,117 @@
+/** Containers that run what `build` made. */
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import process from "node:process"
+import { type Containerd, containerd } from "../../adapters/test/containerd.ts"
+import { type Running, start } from "../../adapters/test/engine/engine.ts"
+import { judge } from "../../adapters/test/judges.ts"
+import { ask, bundled } from "./program.ts"
+
+/** It has a static busybox, too. */
+const engineDirectory = process.env["EFFECT_OCI_ENGINE"]
+const program = bundled("runs")
+const directory = mkdtempSync(join(tmpdir(), "effect-oci-runs-"))
+afterAll(() => rmSync(directory, { recursive: true }))
+const path = (...names: ReadonlyArray<string>) => join(directory, ...names)
+
+const run = (...args: ReadonlyArray<string>) =>
+  ask(process.execPath, [program, ...args], {
+    cwd: directory,
+    env: { HOME: directory, SOURCE_DATE_EPOCH: "1700000000" }
+  })
+
+/** Tells all that an image says about the process. Times of directories are not those of the image where containerd copies it. */
+const script = `#!/bin/busybox sh
+echo "args $*"
+echo "A=$A B=$B"
+echo "in $(/bin/busybox pwd)"
+echo "as $(/bin/busybox id -u):$(/bin/busybox id -g)"
+/bin/busybox stat -c '%n %a %u:%g' /srv/data
+/bin/busybox stat -c '%n %a %u:%g %Y' /srv/data/file
+/bin/busybox cat /srv/data/file
+`
+
+const told = `args one two
+A=1 B=x=y
+in /srv/data
+as 1000:1001
+/srv/data 755 0:0
+/srv/data/file 640 1000:1001 1
+from a file
+`
+
+const settings = [
+  ["--env", "A=1", "--env", "B=x=y", "--workdir", "/srv/data", "--user", "1000:1001"],
+  ["--entrypoint", `["/tell"]`, "--cmd", `["one","two"]`]
+].flat()
+
+describe.runIf(engineDirectory !== undefined && judge("skopeo"))("an image that is built", { timeout: 60_000 }, () => {
+  const busybox = join(engineDirectory ?? "", "bin/busybox")
+  const scope = Scope.makeUnsafe()
+  const started = <A, E>(effect: Effect.Effect<A, E, Scope.Scope>) => Effect.runPromise(Scope.provide(effect, scope))
+  afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)), 60_000)
+
+  beforeAll(async () => {
+    mkdirSync(path("data"), { mode: 0o755 })
+    writeFileSync(path("data/file"), "from a file\n", { mode: 0o640 })
+    writeFileSync(path("tell"), script, { mode: 0o755 })
+    // From nothing, the program alone
+    await run(
+      ...["build", "--add", `${busybox}:/bin/busybox`, "--entrypoint", `["/bin/busybox","echo","hello from nothing"]`],
+      ...["--to", "oci:out:hello"]
+    )
+    // Upon it, in another compression, with an owner and all settings
+    await run(
+      ...["build", "--from", "oci:out:hello", "--add", "tell:/tell", "--epoch", "", "--to", "oci:out:base"]
+    )
+    await run(
+      ...["build", "--from", "oci:out:base", "--add", "data:/srv/data", "--owner", "1000:1001", "--epoch", ""],
+      ...[...settings, "--to", "oci:out:tell"]
+    )
+    await run(
+      ...["build", "--from", "oci:out:base", "--add", "data:/srv/data", "--owner", "1000:1001", "--epoch", ""],
+      ...[...settings, "--compression", "zstd", "--to", "oci:out:zstd"]
+    )
+  }, 60_000)
+
+  describe("runs in the Docker engine", () => {
+    let engine: Running
+    beforeAll(async () => {
+      engine = await started(start(engineDirectory ?? ""))
+      for (const tag of ["hello", "tell"]) {
+        const archive = path(`${tag}.tar`)
+        const copy = ["copy", "-q", "--insecure-policy", `oci:${path("out")}:${tag}`]
+        await ask("skopeo", [...copy, `docker-archive:${archive}:example.org/${tag}:1`])
+        await Effect.runPromise(engine.docker("load", "--quiet", "--input", archive))
+      }
+    }, 60_000)
+
+    const docker = (...args: ReadonlyArray<string>) =>
+      Effect.runPromise(engine.docker("run", "--rm", "--network", "none", ...args))
+
+    it("from nothing", async () => assert.strictEqual(await docker("example.org/hello:1"), "hello from nothing"))
+
+    it("with its settings", async () => assert.strictEqual(`${await docker("example.org/tell:1")}\n`, told))
+
+    it("with other arguments", async () => {
+      assert.include(await docker("example.org/tell:1", "three"), "args three\n")
+    })
+  })
+
+  describe.runIf(judge("containerd") && judge("ctr"))("runs in containerd", () => {
+    let service: Containerd
+    beforeAll(async () => {
+      service = await started(containerd(path("containerd")))
+      await service.load(path("out"), "ours")
+    }, 60_000)
+
+    it.each([["hello", "hello from nothing\n"], ["tell", told], ["zstd", told]])("%s", async (tag, expected) => {
+      assert.strictEqual(await service.ctr("run", "--snapshotter", "native", "--rm", `ours:${tag}`, tag), expected)
+    })
+  })
+})
