@@ -267,6 +267,17 @@ export const blobStore: ReadonlyArray<Case<BlobStore.BlobStore | Hash.Hash>> = [
       yield* expect("to itself", yield* tagOf(BlobStore.transfer(blob, store, store)), "success")
       yield* expect("its content in the end", isEqual(yield* read(blob), hello), true)
     })),
+  promise("a transfer tells how many bytes it has read", (expect) =>
+    Effect.gen(function*() {
+      const store = yield* BlobStore.BlobStore
+      const blob = yield* blobOf(hello)
+      let told = 0
+      const onRead = (bytes: number) => Effect.sync(() => void (told += bytes))
+      yield* BlobStore.transfer(blob, holding(hello), store, onRead)
+      yield* expect("from another store", told, blob.size)
+      yield* BlobStore.transfer(blob, store, store, onRead)
+      yield* expect("and from itself", told, 2 * blob.size)
+    })),
   promise("what another store does not have, or not right, leaves nothing", (expect) =>
     Effect.gen(function*() {
       const store = yield* BlobStore.BlobStore

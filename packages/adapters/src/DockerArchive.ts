@@ -286,7 +286,8 @@ const make = Effect.fnUntraced(function*(file: string, options: Options) {
         Effect.fromResult(Digest.parse(diffIds[index] ?? "")),
         (error) => refuse(manifest.value.config, "a config with digests for its diff IDs", error.message)
       )
-      blobs.push(yield* plain(layer, diffId))
+      // It may take minutes, and nothing has changed yet
+      blobs.push(yield* Effect.interruptible(plain(layer, diffId)))
     }
     yield* change((content) => {
       const changes = new Map<string, Uint8Array | BlobStore.Blob>()

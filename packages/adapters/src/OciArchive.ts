@@ -173,7 +173,7 @@ const make = Effect.fnUntraced(function*(file: string, options: Options) {
   ) =>
     tar.rewrite((archive) =>
       Effect.gen(function*() {
-        const docker = options.docker ?? (archive?.entries.has(DockerManifest.name) === true)
+        const docker = options.docker === true || archive?.entries.has(DockerManifest.name) === true
         const index = archive === undefined
           ? yield* Effect.fromResult(ImageIndex.parse(ImageList.empty)).pipe(Effect.orDie)
           : yield* readIndex(archive)

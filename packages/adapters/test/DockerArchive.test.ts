@@ -16,12 +16,13 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
-import { execFileSync, spawn } from "node:child_process"
+import { execFileSync } from "node:child_process"
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import process from "node:process"
 import { gzipSync, zstdCompressSync } from "node:zlib"
 import { ask, putImage, putIndex, sha256, tar, toBytes } from "./archives.ts"
+import { containerd } from "./containerd.ts"
 import { keeps } from "./contract.ts"
 import { start } from "./engine/engine.ts"
 import { judge } from "./judges.ts"
@@ -435,37 +436,6 @@ describe("what others make", () => {
     }))
 })
 
-const containerdSettings =
-  `version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.btrfs", ` +
-  `"io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.aufs"]\n`
-
-/** A containerd that is stopped with the scope: the path of its socket. */
-const containerd = Effect.gen(function*() {
-  const root = freshDirectory()
-  const socket = join(root, "c.sock")
-  writeFileSync(join(root, "containerd.toml"), containerdSettings)
-  yield* Effect.acquireRelease(
-    Effect.sync(() =>
-      spawn("sh", [
-        "-c",
-        `exec containerd -c ${root}/containerd.toml --root ${root}/r --state ${root}/s -a ${socket} >${root}/log 2>&1`
-      ])
-    ),
-    (daemon) =>
-      Effect.promise(() =>
-        new Promise<void>((resolve) => {
-          daemon.once("exit", () => resolve())
-          if (!daemon.kill()) resolve()
-        })
-      )
-  )
-  yield* Effect.try(() => execFileSync("ctr", ["-a", socket, "version"], { stdio: "ignore" })).pipe(
-    Effect.delay("100 millis"),
-    Effect.retry({ times: 100 })
-  )
-  return socket
-})
-
 describe("other tools", () => {
   it.live.runIf(judge("skopeo"))(
     "skopeo reads ours, and we read its, with equal digests",
@@ -505,17 +475,17 @@ describe("other tools", () => {
     "containerd imports archives of both kinds",
     () =>
       Effect.gen(function*() {
-        const socket = yield* containerd
+        const { ctr } = yield* containerd(freshDirectory())
         const [docker, both] = [fresh(), fresh()]
         yield* make("ours/docker:1", "first").pipe(at(docker))
         yield* make("ours/both:1", "second").pipe(forBoth(both))
         for (const file of [docker, both]) {
-          yield* ask("ctr", "-a", socket, "images", "import", "--snapshotter", "native", file)
+          yield* Effect.promise(() => ctr("images", "import", "--snapshotter", "native", file))
         }
-        const listed = (yield* ask("ctr", "-a", socket, "images", "list", "-q")).trim().split("\n")
+        const listed = (yield* Effect.promise(() => ctr("images", "list", "-q"))).trim().split("\n")
         assert.deepStrictEqual(listed.toSorted(), ["docker.io/ours/both:1", "docker.io/ours/docker:1"])
         const exported = fresh()
-        yield* ask("ctr", "-a", socket, "images", "export", exported, "docker.io/ours/both:1")
+        yield* Effect.promise(() => ctr("images", "export", exported, "docker.io/ours/both:1"))
         const { digest } = yield* resolve("ours/both:1").pipe(forBoth(both))
         const found = yield* ImageStore.ImageStore.use((images) => images.list).pipe(forBoth(exported))
         assert.deepStrictEqual(found.map(({ descriptor }) => descriptor.digest), [digest])

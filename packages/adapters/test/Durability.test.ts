@@ -99,7 +99,10 @@ describe("durability", () => {
     Effect.gen(function*() {
       const directory = fresh()
       yield* putImage(["a"]).pipe(at(directory, { durability: "process" }))
-      const log = yield* logged(directory, ImageStore.publish(Option.some("v1"), putImage(["a"])).pipe(at(directory)))
+      const log = yield* logged(
+        directory,
+        ImageStore.publish(Option.some("v1"), putImage(["a"])).pipe(at(directory, {}))
+      )
       // The layer is found; the documents are written again
       assert.strictEqual(log.filter((line) => line === "sync blobs/sha256/HEX").length, 1)
       assert.isBelow(log.indexOf("sync blobs/sha256/HEX"), log.indexOf("place index.json"))

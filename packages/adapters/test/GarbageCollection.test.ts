@@ -197,7 +197,7 @@ describe("a lease", () => {
         Effect.tap(putImage(["old", "new"]), () =>
           Effect.gen(function*() {
             assert.deepStrictEqual((yield* collect(directory)).removed, [])
-            const [lease] = areaOf(directory).filter((name) => name.startsWith("lease-"))
+            const lease = areaOf(directory).find((name) => name.startsWith("lease-"))
             assert.strictEqual(readFileSync(areaPath(directory, lease ?? ""), "utf8"), `${old.digest}\n`)
           }))
       ).pipe(at(directory))
@@ -288,13 +288,14 @@ describe("many at once", () => {
       const directory = fresh()
       const { time, writers } = isLong ? { time: 10_000, writers: 8 } : { time: 2500, writers: 3 }
       const end = performance.now() + time
+      /** However slow the machine is, something has to have happened. */
+      const isDone = () => performance.now() > end && published.count > writers * 2 && removed.count > 0
       const published = { count: 0 }
       const removed = { count: 0 }
-      /** Runs a script until the end; every other run is killed at a random moment. */
+      /** Runs a script again and again; every other run is killed at a random moment. */
       const keep = async (name: string, of: { count: number }, ...args: ReadonlyArray<string>) => {
-        for (let run = 0; performance.now() < end; run++) {
-          const rest = end - performance.now()
-          const child = script(name, directory, ...args, String(Math.round(rest)))
+        for (let run = 0; !isDone(); run++) {
+          const child = script(name, directory, ...args, String(time / 4))
           child.stdout?.on("data", (data) => of.count += String(data).length)
           const exited = new Promise<number | null>((done) => child.once("exit", done))
           if (run % 2 === 1) {
@@ -311,13 +312,11 @@ describe("many at once", () => {
         keep("collect.ts", removed),
         ...Array.from({ length: writers }, (_, index) => keep("publish.ts", published, `w${index}.`))
       ])
-      assert.isAbove(published.count, writers * 2)
-      assert.isAbove(removed.count, 0)
       const roots = await Effect.runPromise(assertSound(directory))
       assert.isAbove(roots.length, 1)
       // Whatever was left is tidied up by who comes next
       await Effect.runPromise(collect(directory))
       assert.deepStrictEqual(areaOf(directory), [])
       await Effect.runPromise(assertSound(directory))
-    }), isLong ? 60_000 : 20_000)
+    }), 60_000)
 })

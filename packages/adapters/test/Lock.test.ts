@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -21,10 +22,11 @@ const fresh = () => {
 
 const record = (owner: Owner.Owner, nonce = "nonce") => JSON.stringify({ ...owner, nonce, since: "then" })
 
-const locking = (directory: string, change: (files: FileSystem) => FileSystem = (files) => files) =>
+/** Takes the lock, and tells so, or else who has it. One that should be had is waited for, however busy the machine is. */
+const locking = (directory: string, isHad: boolean, change = (files: FileSystem): FileSystem => files) =>
   Effect.flatMap(Files, (files) =>
     Effect.succeed("taken").pipe(
-      withLock(change(files), directory, Duration.millis(30)),
+      withLock(change(files), directory, Duration.millis(isHad ? 10_000 : 30)),
       Effect.catchTag("StoreLocked", ({ holder }) => Effect.succeed(holder))
     ))
 
@@ -86,7 +88,7 @@ describe("a lock that is left", () => {
       Effect.gen(function*() {
         const directory = fresh()
         writeFileSync(join(directory, "lock"), content())
-        const found = yield* locking(directory, aged(age, isLock))
+        const found = yield* locking(directory, isBroken, aged(age, isLock))
         assert.strictEqual(found === "taken", isBroken, found)
         assert.deepStrictEqual(readdirSync(directory), isBroken ? [] : ["lock"])
       }))
@@ -98,11 +100,11 @@ describe("a lock that is left", () => {
       const holder = script("hold.ts", directory)
       assert.strictEqual(yield* Effect.promise(() => printed(holder)), "held")
       assert.strictEqual(
-        yield* locking(directory),
+        yield* locking(directory, false),
         `process ${holder.pid} since ${JSON.parse(readFileSync(join(directory, "lock"), "utf8")).since}`
       )
       yield* Effect.promise(() => killed(holder))
-      assert.strictEqual(yield* locking(directory), "taken")
+      assert.strictEqual(yield* locking(directory, true), "taken")
       assert.deepStrictEqual(readdirSync(directory), [])
     }))
 
@@ -121,11 +123,29 @@ describe("a lock that is left", () => {
         writeFileSync(join(directory, "lock"), record(dead(), "n"))
         owners().forEach((owner, k) => writeFileSync(join(directory, `break-n-${k}`), record(owner)))
         const before = readdirSync(directory)
-        const found = yield* locking(directory, aged(age, isClaim))
+        const found = yield* locking(directory, isBroken, aged(age, isClaim))
         assert.strictEqual(found === "taken", isBroken)
         assert.deepStrictEqual(readdirSync(directory), isBroken ? [] : before)
       }))
   }
+
+  it.live("is not broken any more when another has broken it, and has the lock", () =>
+    Effect.gen(function*() {
+      const directory = fresh()
+      const path = join(directory, "lock")
+      const next = record(living(), "next")
+      writeFileSync(path, record(dead()))
+      const overtaken = (files: FileSystem): FileSystem => ({
+        ...files,
+        link: (from, to) => {
+          if (isClaim(to)) writeFileSync(path, next)
+          return files.link(from, to)
+        }
+      })
+      assert.match(yield* locking(directory, false, overtaken), /^process .* since then$/)
+      assert.strictEqual(readFileSync(path, "utf8"), next)
+      assert.deepStrictEqual(readdirSync(directory), ["lock"])
+    }))
 
   it.live("is broken by one of many, and never a lock that comes after it", () =>
     Effect.gen(function*() {
@@ -169,16 +189,20 @@ describe("a lock that is held for long", () => {
       const touched: Array<string> = []
       const watched: FileSystem = {
         ...files,
-        setMode: (path, mode) => Effect.andThen(Effect.sync(() => void touched.push(path)), files.setMode(path, mode))
+        setMode: (path, mode) => Effect.tap(files.setMode(path, mode), () => Effect.sync(() => void touched.push(path)))
       }
-      const fiber = yield* Effect.forkChild(
-        withLock(watched, directory, Duration.seconds(1))(Effect.sleep("50 seconds"))
-      )
-      while (!readdirSync(directory).includes("lock")) yield* Effect.promise(() => new Promise(setImmediate))
-      for (let seconds = 0; seconds < 50; seconds += 5) {
-        yield* Effect.promise(() => new Promise((done) => setTimeout(done, 2)))
-        yield* TestClock.adjust("5 seconds")
+      const started = yield* Deferred.make<void>()
+      const work = Effect.andThen(Deferred.succeed(started, undefined), Effect.sleep("50 seconds"))
+      const fiber = yield* Effect.forkChild(withLock(watched, directory, Duration.seconds(1))(work))
+      yield* Deferred.await(started)
+      const aTurn = Effect.promise(() => new Promise(setImmediate))
+      for (let beats = 1; beats <= 3; beats++) {
+        yield* aTurn
+        yield* TestClock.adjust("15 seconds")
+        while (touched.length < beats) yield* aTurn
       }
+      yield* aTurn
+      yield* TestClock.adjust("5 seconds")
       yield* Fiber.join(fiber)
       assert.deepStrictEqual(touched, Array.from({ length: 3 }, () => join(directory, "lock")))
       assert.deepStrictEqual(readdirSync(directory), [])

@@ -20,7 +20,16 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import { execFileSync } from "node:child_process"
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs"
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync
+} from "node:fs"
 import { dirname, join } from "node:path"
 import process from "node:process"
 import { gzipSync, zstdCompressSync } from "node:zlib"
@@ -68,8 +77,6 @@ const readImage = Effect.fnUntraced(function*(name?: string) {
   }
   return descriptor
 })
-
-const entriesOf = (file: string) => execFileSync("tar", ["tf", file], { encoding: "utf8" }).trim().split("\n")
 
 /** Nothing is beside the archive. */
 const assertTidy = (file: string) =>
@@ -139,6 +146,9 @@ describe("an archive", () => {
       execFileSync("tar", ["xf", file, "-C", other])
       writeFileSync(join(other, "index.json"), members.replace("{", `{"x-pi": 3.140, `))
       writeFileSync(join(other, "notes.txt"), "kept")
+      const long = `${"directory/".repeat(12)}${"n".repeat(200)}`
+      mkdirSync(join(other, dirname(long)), { recursive: true })
+      writeFileSync(join(other, long), "long")
       symlinkSync("notes.txt", join(other, "link"))
       execFileSync("tar", ["cf", file, "-C", other, "."])
       yield* Effect.gen(function*() {
@@ -148,7 +158,8 @@ describe("an archive", () => {
         assert.deepStrictEqual(yield* names, ["v1", "v2"])
       }).pipe(at(file))
       assert.include(execFileSync("tar", ["xOf", file, "index.json"], { encoding: "utf8" }), `{"x-pi": 3.140, `)
-      assert.include(entriesOf(file), "notes.txt")
+      assert.strictEqual(execFileSync("tar", ["xOf", file, "notes.txt"], { encoding: "utf8" }), "kept")
+      assert.strictEqual(execFileSync("tar", ["xOf", file, long], { encoding: "utf8" }), "long")
       assert.strictEqual((yield* readImage("v1").pipe(at(file))).digest, descriptor.digest)
       assert.include(execFileSync("tar", ["tvf", file], { encoding: "utf8" }), "link -> notes.txt")
     }))
@@ -240,6 +251,35 @@ describe("an archive", () => {
       yield* make("v1", "first").pipe(at(file))
       assert.deepStrictEqual(readdirSync(area), [living])
       assert.deepStrictEqual(readdirSync(dirname(file)), [".out.tar.effect-oci", "out.tar"])
+    }))
+
+  it.live("keeps who may read it, and can be interrupted while it is written", () =>
+    Effect.gen(function*() {
+      const file = fresh()
+      yield* make("v1", "first").pipe(at(file))
+      chmodSync(file, 0o600)
+      yield* make("v2", "second").pipe(at(file))
+      assert.strictEqual(statSync(file).mode & 0o7777, 0o600)
+      const before = readFileSync(file)
+      const files = yield* Files
+      const reached = yield* Deferred.make<void>()
+      const slow: FileSystem = {
+        ...files,
+        open: (path, flags) =>
+          Effect.map(files.open(path, flags), (opened) =>
+            path.includes(".effect-oci/new-")
+              ? { ...opened, write: () => Effect.andThen(Deferred.succeed(reached, undefined), Effect.never) }
+              : opened)
+      }
+      // As a build does, which shows its blobs and names its image without a pause
+      const publish = ImageStore.publish(Option.some("v3"), putImage("third"))
+      const fiber = yield* Effect.forkChild(publish.pipe(at(file), Effect.provideService(Files, slow)))
+      yield* Deferred.await(reached)
+      const start = performance.now()
+      yield* Fiber.interrupt(fiber)
+      assert.isBelow(performance.now() - start, 1000)
+      assert.isTrue(readFileSync(file).equals(before))
+      assertTidy(file)
     }))
 
   it.live("gets all names that several give at once", () =>
@@ -397,6 +437,11 @@ describe("what is no archive", () => {
       Tar.file("index.json", " ".repeat(4 * 2 ** 20 + 1))
     ], "index.json is not valid"],
     ["another version", [Tar.file("oci-layout", `{"imageLayoutVersion":"2.0.0"}`)], "oci-layout is not valid"],
+    [
+      "a header that is too large",
+      [Tar.file("x", "", { pax: { comment: "x".repeat(2 ** 20) } }), ...layoutEntries],
+      "at most 1048576 bytes of an extended header"
+    ],
     ["no marker", [Tar.file("x", "")], "is not an OCI image archive: there is no"],
     ["no index", [Tar.file("oci-layout", `{"imageLayoutVersion":"1.0.0"}`)], "is not an OCI image archive: there is no"]
   ]

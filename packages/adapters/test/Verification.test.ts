@@ -61,48 +61,54 @@ describe("verification", () => {
       assert.strictEqual(report.bytes, (yield* StoreContent.blobs(directory)).reduce((sum, { size }) => sum + size, 0))
     }))
 
-  it.live("finds a byte that is flipped at any of 64 places, one more and one less, in every blob", () =>
-    Effect.gen(function*() {
-      const directory = fresh()
-      const lone = yield* Effect.gen(function*() {
-        const { descriptor } = yield* putImage(["a layer of its own"])
-        yield* tag("v1", yield* putJson(MediaType.imageIndex, { schemaVersion: 2, manifests: [descriptor] }))
-        return yield* put("x", "lone")
-      }).pipe(at(directory))
-      const roots = yield* StoreContent.roots(directory).pipe(at(directory))
-      let cases = 0
-      const store = yield* storeAt(directory)
-      const found = Effect.flatMap(
-        StoreContent.blobs(directory),
-        (blobs) => Verification.check({ blobs, roots, concurrency: 1 })
-      ).pipe(
-        Effect.map(({ findings }) => told(findings)),
-        Effect.provideService(BlobStore.BlobStore, store)
-      )
-      for (const blob of yield* StoreContent.blobs(directory)) {
-        const path = pathOf(directory, blob)
-        const right = readFileSync(path)
-        const sizes = blob.digest === lone.digest ? ["corrupt", "corrupt"] as const : ["too long", "truncated"] as const
-        const damages: Array<readonly [Verification.Problem, Uint8Array]> = [
-          [sizes[0], Buffer.concat([right, new Uint8Array(1)])],
-          [sizes[1], right.subarray(0, -1)],
-          ...Array.from({ length: 64 }, (_, place) => {
-            const bytes = Buffer.from(right)
-            const at = Math.floor(place * right.length / 64)
-            bytes[at] = (bytes[at] ?? 0) ^ (1 << (place % 8))
-            return ["corrupt" as const, bytes] as const
-          })
-        ]
-        for (const [problem, bytes] of damages) {
-          writeFileSync(path, bytes)
-          assert.deepStrictEqual(yield* found, [[blob.digest, problem]])
-          cases++
+  it.live(
+    "finds a byte that is flipped at any of 64 places, one more and one less, in every blob",
+    () =>
+      Effect.gen(function*() {
+        const directory = fresh()
+        const lone = yield* Effect.gen(function*() {
+          const { descriptor } = yield* putImage(["a layer of its own"])
+          yield* tag("v1", yield* putJson(MediaType.imageIndex, { schemaVersion: 2, manifests: [descriptor] }))
+          return yield* put("x", "lone")
+        }).pipe(at(directory))
+        const roots = yield* StoreContent.roots(directory).pipe(at(directory))
+        let cases = 0
+        const store = yield* storeAt(directory)
+        const found = Effect.flatMap(
+          StoreContent.blobs(directory),
+          (blobs) => Verification.check({ blobs, roots, concurrency: 1 })
+        ).pipe(
+          Effect.map(({ findings }) => told(findings)),
+          Effect.provideService(BlobStore.BlobStore, store)
+        )
+        for (const blob of yield* StoreContent.blobs(directory)) {
+          const path = pathOf(directory, blob)
+          const right = readFileSync(path)
+          const sizes = blob.digest === lone.digest
+            ? ["corrupt", "corrupt"] as const
+            : ["too long", "truncated"] as const
+          const damages: Array<readonly [Verification.Problem, Uint8Array]> = [
+            [sizes[0], Buffer.concat([right, new Uint8Array(1)])],
+            [sizes[1], right.subarray(0, -1)],
+            ...Array.from({ length: 64 }, (_, place) => {
+              const bytes = Buffer.from(right)
+              const at = Math.floor(place * right.length / 64)
+              bytes[at] = (bytes[at] ?? 0) ^ (1 << (place % 8))
+              return ["corrupt" as const, bytes] as const
+            })
+          ]
+          for (const [problem, bytes] of damages) {
+            writeFileSync(path, bytes)
+            assert.deepStrictEqual(yield* found, [[blob.digest, problem]])
+            cases++
+          }
+          writeFileSync(path, right)
         }
-        writeFileSync(path, right)
-      }
-      assert.strictEqual(cases, 66 * 5)
-      assert.deepStrictEqual((yield* verify(directory)).findings, [])
-    }))
+        assert.strictEqual(cases, 66 * 5)
+        assert.deepStrictEqual((yield* verify(directory)).findings, [])
+      }),
+    60_000
+  )
 
   const plain: ReadonlyArray<readonly [Verification.Problem, string, (path: string) => void]> = [
     ["missing", "gone", rmSync],

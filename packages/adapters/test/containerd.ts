@@ -63,16 +63,16 @@ export const containerd = Effect.fnUntraced(function*(root: string) {
     load: async (layout, name) => {
       const archive = join(root, `${++count}.tar`)
       await run("tar", ["--sort=name", "--exclude=.effect-oci", "-cf", archive, "-C", layout, "."])
-      await ctr("images", "import", "--snapshotter", "native", "--base-name", name, archive)
+      await ctr("images", "import", "--base-name", name, archive)
     },
     look: async (image, use) => {
       const target = join(root, `mount-${++count}`)
       mkdirSync(target)
-      await ctr("images", "mount", "--snapshotter", "native", image, target)
+      await ctr("images", "mount", image, target)
       try {
         return use(target)
       } finally {
-        await ctr("images", "unmount", "--snapshotter", "native", "--rm", target)
+        await ctr("images", "unmount", "--rm", target)
       }
     }
   }

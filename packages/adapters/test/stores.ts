@@ -17,7 +17,8 @@ import { createHash } from "node:crypto"
 import { readdirSync } from "node:fs"
 import { join } from "node:path"
 
-export const at = (directory: string, options?: OciLayout.Options) =>
+/** Provides a store in a directory, which survives no power cut unless it is asked to. */
+export const at = (directory: string, options: OciLayout.Options = { durability: "process" }) =>
   Effect.provide(
     Layer.merge(OciLayout.layer(directory, options), CacheRefFileSystem.layer(directory, options)).pipe(
       Layer.provideMerge(NodeHash.layer)

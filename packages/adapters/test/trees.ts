@@ -137,7 +137,11 @@ const digestOf = (path: string) => createHash("sha256").update(readFileSync(path
 /** All that is in a directory, sorted by path. */
 export const look = (root: string): ReadonlyArray<Look> => {
   const found = readdirSync(root, { recursive: true, encoding: "utf8" }).toSorted()
-    .map((path) => ({ path, stats: lstatSync(join(root, path)) }))
+    .flatMap((path) => {
+      // An overlay file system may list what a lower layer has deleted
+      const stats = lstatSync(join(root, path), { throwIfNoEntry: false })
+      return stats === undefined ? [] : [{ path, stats }]
+    })
   const inode = (stats: { readonly dev: number; readonly ino: number }) => `${stats.dev}:${stats.ino}`
   const names = new Map<string, Array<string>>()
   for (const { path, stats } of found) names.set(inode(stats), [...names.get(inode(stats)) ?? [], path])

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Argument from "effect/cli/Argument"
-import * as Option from "effect/Option"
+import type * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Flags from "./Flags.ts"

@@ -103,8 +103,7 @@ interface Expected {
 
 const later = (own: number) => Math.min(own, Trees.epoch)
 
-/** In each way that decides what is written; CI has them all. */
-const images = ([
+const all: ReadonlyArray<Expected> = [
   { tag: "gzip", flags: [], time: later },
   { tag: "zstd", flags: ["--compression", "zstd"], time: later },
   { tag: "plain", flags: ["--compression", "uncompressed"], time: later },
@@ -112,9 +111,10 @@ const images = ([
   { tag: "own-times", flags: ["--epoch", "", "--keep-times", "--compression", "zstd:1"], time: (own) => own },
   { tag: "owner", flags: ["--owner", "1234:3000000"], owner: "1234:3000000", time: later },
   { tag: "docker", flags: ["--format", "docker"], time: later }
-] satisfies ReadonlyArray<Expected> as ReadonlyArray<Expected>).filter(({ tag }) =>
-  isThorough || ["zstd", "owner"].includes(tag)
-)
+]
+
+/** In each way that decides what is written, or, where time is short, in some. */
+const images = all.filter(({ tag }) => isThorough || tag === "zstd" || tag === "owner")
 
 /** What the tree looks like in an image. */
 const expected = ({ owner = "0:0", time }: Expected) => Trees.as(Trees.look(path("tree")), owner, time)

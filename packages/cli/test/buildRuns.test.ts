@@ -111,7 +111,7 @@ describe.runIf(engineDirectory !== undefined && judge("skopeo"))("an image that 
     }, 60_000)
 
     it.each([["hello", "hello from nothing\n"], ["tell", told], ["zstd", told]])("%s", async (tag, expected) => {
-      assert.strictEqual(await service.ctr("run", "--snapshotter", "native", "--rm", `ours:${tag}`, tag), expected)
+      assert.strictEqual(await service.ctr("run", "--rm", `ours:${tag}`, tag), expected)
     })
   })
 })

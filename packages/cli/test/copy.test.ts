@@ -1,7 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { execFileSync } from "node:child_process"
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
 import { join } from "node:path"
+import process from "node:process"
 import { judge } from "../../adapters/test/judges.ts"
 import { run, temporary } from "./harness.ts"
 import { configType, type Descriptor, indexType, makeLayout, manifestType } from "./layouts.ts"
@@ -67,13 +69,15 @@ const copied = async (...args: ReadonlyArray<string>) => {
 
 const blobsIn = (directory: string): ReadonlyArray<string> => readdirSync(join(directory, "blobs/sha256")).toSorted()
 
+const isElsewhere = (folder: string): boolean => existsSync(folder) && statSync(folder).dev !== statSync(tmpdir()).dev
+
 describe("copy", () => {
   it("copies an index whole, tells so, and writes no blob's bytes again", async () => {
     const { directory, index } = makeIndex()
     const target = join(temporary(), "out")
     const { code, stderr, stdout } = await run(["copy", `oci:${directory}:latest`, `oci:${target}:copy`, "--all"])
     assert.strictEqual(code, 0)
-    assert.include(stderr, "copying layer ")
+    assert.match(stderr, /^copying layer [0-9a-f]{12} \.\.\. (\S+ \S+) of \1 done$/m)
     assert.match(stdout, new RegExp(`^image   oci:.*:copy\ndigest  ${index.digest}\ncopied  9, .* KiB\n$`))
     assert.deepStrictEqual(blobsIn(target), blobsIn(directory))
     for (const name of blobsIn(target)) {
@@ -89,6 +93,38 @@ describe("copy", () => {
     const again = await run(["copy", `oci:${directory}:latest`, `oci:${target}:copy`, "--all"])
     assert.match(again.stdout, /copied +nothing\nthere before +9, /)
   })
+
+  it.runIf(isElsewhere("/dev/shm"))(
+    "copies bytes into another file system, and tells whose fault it is if they are wrong",
+    async () => {
+      const { directory, image, index, tag } = makeIndex()
+      const target = join(temporary("/dev/shm"), "out")
+      const { descriptor } = await copied(`oci:${directory}:latest`, `oci:${target}:latest`, "--all")
+      assert.strictEqual(descriptor.digest, index.digest)
+      for (const name of blobsIn(directory)) {
+        const [from, to] = [directory, target].map((store) => join(store, "blobs/sha256", name))
+        assert.deepStrictEqual(readFileSync(to ?? ""), readFileSync(from ?? ""))
+        assert.strictEqual(statSync(to ?? "").nlink, 1)
+      }
+      const layer = makeLayer(directory, "x".repeat(3_000_000))
+      tag("other", image({}, { layers: [layer] }))
+      for (
+        const [content, expected] of [["y".repeat(3_000_000), "DigestMismatch"], [
+          "x".repeat(2_999_999),
+          "SizeMismatch"
+        ]] as const
+      ) {
+        writeFileSync(blobPath(directory, layer), content)
+        const { stdout } = await run(["copy", `oci:${directory}:other`, `oci:${target}:other`, "--json"])
+        const { cause } = JSON.parse(stdout).error
+        assert.deepStrictEqual([cause._tag, cause.store], [expected, directory])
+        assert.isFalse(existsSync(blobPath(target, layer)))
+      }
+      writeFileSync(blobPath(directory, layer), "x".repeat(3_000_000))
+      const { stderr } = await run(["copy", `oci:${directory}:other`, `oci:${target}:other`])
+      assert.match(stderr, /2\.9 MiB of 2\.9 MiB.* done/)
+    }
+  )
 
   it("takes the image of this machine from an index, of another platform, or one by its digest", async () => {
     const { attestations, directory, images } = makeIndex()

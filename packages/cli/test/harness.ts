@@ -75,8 +75,8 @@ export const run = async (
 }
 
 /** Makes a directory that is removed with the test. */
-export const temporary = (): string => {
-  const directory = mkdtempSync(join(tmpdir(), "effect-oci-cli-"))
+export const temporary = (folder = tmpdir()): string => {
+  const directory = mkdtempSync(join(folder, "effect-oci-cli-"))
   onTestFinished(() => rmSync(directory, { recursive: true, force: true }))
   return directory
 }

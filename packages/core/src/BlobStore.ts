@@ -161,9 +161,9 @@ export type Expected = Partial<Blob>
  * size and digest before it hands on the last byte. `has` tells whether a blob of that digest and size is there; it
  * does not read it.
  *
- * `take` is there where a store can come by a blob of some other stores without its bytes being written again. What it
- * has taken is as verified, as durable and as mended as what is put. It gives `false` where it cannot take from that
- * source, and has then changed nothing.
+ * `take` is there where a store has a quicker way to a blob of some other stores than its stream, such as one by which its
+ * bytes are not written again. What it has taken is as verified, as durable and as mended as what is put. It gives `false`
+ * where it cannot take from that source, and has then changed nothing. `onRead` is told of each piece of so many bytes.
  *
  * `stage` is there where a store can hold back blobs until all of them are there.
  *
@@ -179,13 +179,17 @@ export interface Store {
   ) => Effect.Effect<Blob, BlobStoreError | E, R>
   readonly get: (blob: Blob) => Stream.Stream<Uint8Array, BlobStoreError>
   readonly has: (blob: Blob) => Effect.Effect<boolean, BlobStoreError>
-  readonly take?: (blob: Blob, source: Store) => Effect.Effect<boolean, BlobStoreError>
+  readonly take?: (
+    blob: Blob,
+    source: Store,
+    onRead?: (bytes: number) => Effect.Effect<void>
+  ) => Effect.Effect<boolean, BlobStoreError>
   readonly stage?: Effect.Effect<Stage, never, Scope.Scope>
 }
 
 /**
  * A view of a store in which blobs are put that the store does not show yet. What has not been published is gone with the
- * scope.
+ * scope. Until then a store whose garbage is collected keeps what the view has published, and what was found in it.
  *
  * @category models
  * @since 0.1.0
@@ -219,9 +223,7 @@ export const transfer = (
   onRead?: (bytes: number) => Effect.Effect<void>
 ): Effect.Effect<void, BlobStoreError> =>
   Effect.gen(function*() {
-    if (target.take !== undefined && (yield* target.take(blob, source))) {
-      return yield* onRead?.(blob.size) ?? Effect.void
-    }
+    if (target.take !== undefined && (yield* target.take(blob, source, onRead))) return
     const content = source.get(blob)
     yield* target.put(onRead === undefined ? content : Stream.tap(content, ({ length }) => onRead(length)), blob)
   })

@@ -51,6 +51,10 @@ export const behind = (store: BlobStore.Store): Layout | undefined => layouts.ge
 /** What a directory may hold that is to become a layout: the beginnings of one, and what file systems put there. */
 const harmless = new Set([".effect-oci", "blobs", "index.json", "lost+found", "oci-layout", "refs"])
 
+type OnRead = (bytes: number) => Effect.Effect<void>
+
+const ignored: OnRead = () => Effect.void
+
 export interface Layout {
   /** The absolute path of the directory. */
   readonly root: string
@@ -61,6 +65,10 @@ export interface Layout {
   readonly inspect: (blob: BlobStore.Blob) => Effect.Effect<Info | undefined, BlobStore.StoreIo | BlobStore.UnsafeFile>
   /** Where the file of a blob is, if it is there. */
   readonly blobPath: (digest: Digest.Digest) => string
+  /** Opens the file of a blob, if it has the right size. */
+  readonly openBlob: (
+    blob: BlobStore.Blob
+  ) => Effect.Effect<{ readonly file: File; readonly info: Info }, BlobStore.BlobStoreError, Scope.Scope>
   /** Reads the file of a blob to its end, makes sure that it is right and durable, and gives what it was then. */
   readonly check: (blob: BlobStore.Blob) => Effect.Effect<Info, BlobStore.BlobStoreError>
   /**
@@ -70,7 +78,8 @@ export interface Layout {
   readonly adopt: (
     blob: BlobStore.Blob,
     from: Layout,
-    how: "verified" | "as it is"
+    how: "verified" | "as it is",
+    onRead?: OnRead
   ) => Effect.Effect<Info | undefined, BlobStore.BlobStoreError>
   /** The file of a blob as this layout has put it there, and so knows that it was right. */
   readonly written: (digest: Digest.Digest) => Info | undefined
@@ -250,10 +259,14 @@ const makeWith = Effect.fnUntraced(function*(
     yield* checkDirectory(files, inside("blobs", Digest.algorithm(digest)))
   })
 
-  const sizeMismatch = (digest: Digest.Digest, expected: number, found: number) =>
-    new BlobStore.SizeMismatch({ store: root, digest, expected, found })
-
-  const put: BlobStore.Store["put"] = (content, expected = {}) =>
+  /** Takes in what `fill` hands it. `store` is whose fault it is if that is not as expected. */
+  const receive = <E, R>(
+    store: string,
+    expected: BlobStore.Expected,
+    fill: (
+      write: (chunk: Uint8Array) => Effect.Effect<void, BlobStore.StoreIo | BlobStore.SizeMismatch, Scope.Scope>
+    ) => Effect.Effect<void, E, R>
+  ) =>
     Effect.scoped(Effect.gen(function*() {
       yield* prepare
       const algorithm = expected.digest === undefined ? "sha256" : Digest.algorithm(expected.digest)
@@ -261,22 +274,21 @@ const makeWith = Effect.fnUntraced(function*(
       const file = yield* durability === "full" ? Effect.flatMap(newFile, writeBehind) : newFile
       const hasher = hash.make(algorithm)
       let size = 0
-      yield* Stream.runForEach(
-        content,
-        (chunk): Effect.Effect<void, BlobStore.StoreIo | BlobStore.SizeMismatch, Scope.Scope> => {
-          size += chunk.length
-          hasher.update(chunk)
-          return expected.size === undefined || size <= expected.size
-            ? file.write(chunk)
-            : Effect.fail(sizeMismatch(expected.digest ?? hasher.digest(), expected.size, size))
-        }
-      )
+      const wrong = (digest: Digest.Digest, expected: number) =>
+        new BlobStore.SizeMismatch({ store, digest, expected, found: size })
+      yield* fill((chunk) => {
+        size += chunk.length
+        hasher.update(chunk)
+        return expected.size === undefined || size <= expected.size
+          ? file.write(chunk)
+          : Effect.fail(wrong(expected.digest ?? hasher.digest(), expected.size))
+      })
       const digest = hasher.digest()
       if (expected.size !== undefined && size !== expected.size) {
-        return yield* sizeMismatch(expected.digest ?? digest, expected.size, size)
+        return yield* wrong(expected.digest ?? digest, expected.size)
       }
       if (expected.digest !== undefined && digest !== expected.digest) {
-        return yield* new BlobStore.DigestMismatch({ store: root, expected: expected.digest, found: digest })
+        return yield* new BlobStore.DigestMismatch({ store, expected: expected.digest, found: digest })
       }
       yield* syncBlob(file)
       yield* file.close
@@ -287,17 +299,27 @@ const makeWith = Effect.fnUntraced(function*(
       return { digest, size }
     }))
 
-  const get: BlobStore.Store["get"] = (blob) =>
-    Stream.unwrap(Effect.gen(function*() {
+  const put: BlobStore.Store["put"] = (content, expected = {}) =>
+    receive(root, expected, (write) => Stream.runForEach(content, write))
+
+  const openBlob = (blob: BlobStore.Blob) =>
+    Effect.gen(function*() {
       const open = Effect.suspend(() => absentAs(undefined)(openFile(files, blobPath(blob.digest))))
       yield* absentAs(undefined)(checkBlobDirectories(blob.digest))
       // In the trash only for as long as garbage is collected, which may as well put it back
       const opened = (yield* open) ?? (yield* absentAs(undefined)(openFile(files, Trash.pathOf(area, blob.digest)))) ??
         (yield* open)
       if (opened === undefined) return yield* new BlobStore.BlobMissing({ store: root, digest: blob.digest })
-      if (opened.info.size !== blob.size) return yield* sizeMismatch(blob.digest, blob.size, opened.info.size)
-      return content(opened.file, blob.size)
-    })).pipe(BlobStore.verify(root, blob), Stream.provideService(Hash.Hash, hash))
+      if (opened.info.size === blob.size) return opened
+      const { digest, size } = blob
+      return yield* new BlobStore.SizeMismatch({ store: root, digest, expected: size, found: opened.info.size })
+    })
+
+  const get: BlobStore.Store["get"] = (blob) =>
+    Stream.unwrap(Effect.map(openBlob(blob), ({ file }) => content(file, blob.size))).pipe(
+      BlobStore.verify(root, blob),
+      Stream.provideService(Hash.Hash, hash)
+    )
 
   const look = Effect.fnUntraced(function*(blob: BlobStore.Blob) {
     const path = blobPath(blob.digest)
@@ -322,18 +344,37 @@ const makeWith = Effect.fnUntraced(function*(
   const wrongSize = (store: string, { digest, size }: BlobStore.Blob, found: number) =>
     new BlobStore.SizeMismatch({ store, digest, expected: size, found })
 
+  /** Reads an open file to its end, or to where it is too long. Each piece is in the same memory. */
+  const readPieces = Effect.fnUntraced(function*<E, R>(
+    file: File,
+    size: number,
+    use: (piece: Uint8Array) => Effect.Effect<void, E, R>
+  ) {
+    const bytes = Buffer.allocUnsafeSlow(Math.min(chunkSize, size + 1))
+    for (let left = size; left >= 0;) {
+      const length = yield* file.read(bytes)
+      if (length === 0) return
+      left -= length
+      yield* use(bytes.subarray(0, length))
+    }
+  })
+
   /** Reads an open file to its end. `store` is whose fault it is if it is not the blob. */
-  const verify = Effect.fnUntraced(function*(store: string, blob: BlobStore.Blob, file: File, info: Info) {
+  const verify = Effect.fnUntraced(function*(
+    store: string,
+    blob: BlobStore.Blob,
+    file: File,
+    info: Info,
+    onRead: OnRead = ignored
+  ) {
     if (info.size !== blob.size) return yield* wrongSize(store, blob, info.size)
     const hasher = hash.make(Digest.algorithm(blob.digest))
-    const bytes = Buffer.allocUnsafeSlow(Math.min(chunkSize, blob.size + 1))
     let size = 0
-    while (size <= blob.size) {
-      const length = yield* file.read(bytes)
-      if (length === 0) break
-      size += length
-      hasher.update(bytes.subarray(0, length))
-    }
+    yield* readPieces(file, blob.size, (piece) => {
+      size += piece.length
+      hasher.update(piece)
+      return onRead(piece.length)
+    })
     if (size !== blob.size) return yield* wrongSize(store, blob, size)
     const found = hasher.digest()
     if (found !== blob.digest) return yield* new BlobStore.DigestMismatch({ store, expected: blob.digest, found })
@@ -351,7 +392,7 @@ const makeWith = Effect.fnUntraced(function*(
       return yield* asOf(opened.info, blobPath(blob.digest))
     }))
 
-  const adopt: Layout["adopt"] = (blob, from, how) =>
+  const adopt: Layout["adopt"] = (blob, from, how, onRead) =>
     Effect.scoped(Effect.gen(function*() {
       const info = yield* from.inspect(blob)
       if (info === undefined) return yield* missing(from.root, blob)
@@ -361,10 +402,21 @@ const makeWith = Effect.fnUntraced(function*(
       const copy = yield* newPath
       if (!(yield* duplicate(files, from.blobPath(blob.digest), info, copy))) return undefined
       const opened = yield* openFile(files, copy)
-      if (how === "verified") yield* verify(from.root, blob, opened.file, opened.info)
+      if (how === "verified") yield* verify(from.root, blob, opened.file, opened.info, onRead)
       yield* place(blob.digest, (path) => files.rename(copy, path), how === "verified" && durability === "full")
       return yield* asOf(opened.info, blobPath(blob.digest))
     }))
+
+  /** Copies a blob from another layout: each byte is read and hashed once, which a stream would do twice. */
+  const copyFrom = (blob: BlobStore.Blob, from: Layout, onRead: OnRead = ignored) =>
+    receive(
+      from.root,
+      blob,
+      (write) =>
+        Effect.scoped(Effect.flatMap(from.openBlob(blob), ({ file }) =>
+          readPieces(file, blob.size, (piece) =>
+            Effect.andThen(write(piece), onRead(piece.length)))))
+    )
 
   const stage = Effect.gen(function*() {
     const paths = new Map<Digest.Digest, string>()
@@ -408,11 +460,13 @@ const makeWith = Effect.fnUntraced(function*(
     get,
     stage,
     has: (blob) => Effect.map(inspect(blob), (info) => info?.size === blob.size),
-    take: (blob, source) => {
+    take: (blob, source, onRead) => {
       const from = behind(source)
-      return from === undefined
-        ? Effect.succeed(false)
-        : Effect.map(adopt(blob, from, "verified"), (info) => info !== undefined)
+      if (from === undefined) return Effect.succeed(false)
+      return Effect.flatMap(
+        adopt(blob, from, "verified", onRead),
+        (info) => info === undefined ? Effect.as(copyFrom(blob, from, onRead), true) : Effect.succeed(true)
+      )
     }
   }
 
@@ -421,6 +475,7 @@ const makeWith = Effect.fnUntraced(function*(
     blobs,
     inspect,
     blobPath,
+    openBlob,
     check,
     adopt,
     written: (digest) => written.get(digest),

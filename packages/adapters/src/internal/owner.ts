@@ -42,18 +42,25 @@ const lifeOf = (stat: string): Life => {
 const life = (files: FileSystem, process: string): Effect.Effect<Option.Option<Life>> =>
   Effect.map(procFile(files, `/proc/${process}/stat`), Option.map(lifeOf))
 
+/** It stays the same as long as this process lives. */
+const known = new WeakMap<FileSystem, Required<Owner>>()
+
 /** This process; what the system does not tell is empty. */
 export const self = (files: FileSystem): Effect.Effect<Required<Owner>> =>
   Effect.gen(function*() {
+    const before = known.get(files)
+    if (before !== undefined) return before
     const own = yield* life(files, "self")
     const bootId = yield* procFile(files, "/proc/sys/kernel/random/boot_id")
     const namespace = yield* Effect.option(files.readLink("/proc/self/ns/pid"))
-    return {
+    const found = {
       pid: process.pid,
       startTime: orEmpty(Option.map(own, ({ startTime }) => startTime)),
       bootId: orEmpty(bootId).trim().replaceAll("-", ""),
       pidNamespace: orEmpty(Option.map(namespace, (bytes) => new TextDecoder().decode(bytes))).replaceAll(/\D/g, "")
     }
+    known.set(files, found)
+    return found
   })
 
 const isRunning = (pid: number): boolean => {

@@ -224,11 +224,11 @@ export const make = Effect.fnUntraced(function*(
         Stream.mapError(told)
       ),
     has: has(staged.has),
-    take: (blob, source) =>
+    take: (blob, source, onRead) =>
       staged.take === undefined || Layout.behind(source) === undefined
         ? Effect.succeed(false)
         : prepare.pipe(
-          Effect.andThen(staged.take(blob, source)),
+          Effect.andThen(staged.take(blob, source, onRead)),
           Effect.tap((taken) =>
             Effect.sync(() => {
               if (taken) put.set(blob.digest, { digest: blob.digest, size: blob.size })
@@ -295,6 +295,8 @@ export const make = Effect.fnUntraced(function*(
     const tar = yield* archive
     const entries = entriesOf(tar, yield* change(tar))
     const next = yield* temporary(files, join(area, Owner.nameFor("new", owner)))
+    // Who may read it is what somebody has decided
+    if (tar !== undefined) yield* next.setMode(tar.info.mode)
     const file = yield* writeBehind(next)
     yield* Stream.fromIterable(entries).pipe(
       Stream.pipeThroughChannel(Tar.encode<never, unknown, Tar.Entry<BlobStore.BlobStoreError>>()),
@@ -304,7 +306,9 @@ export const make = Effect.fnUntraced(function*(
           ? error
           // They were right when they came: the disk has lost them, or somebody meddles with them
           : new BlobStore.StoreIo({ operation: "read a blob for", path, code: "EIO", cause: error })
-      )
+      ),
+      // It may take minutes, and nothing has changed yet: also who names an image without a pause need not wait
+      Effect.interruptible
     )
     yield* file.sync
     yield* file.close
