@@ -129,11 +129,13 @@ export const start = (command: string, args: ReadonlyArray<string>, options: {
     if (wake !== undefined) wake(lines[taken++])
   })
   const drained = new Promise<void>((done) =>
-    reader.once("close", () => {
+    const close = () => {
       isClosed = true
       for (const wake of waiting.splice(0)) wake(undefined)
       done()
-    })
+    }
+    reader.once("close", close)
+    child.stdout.once("close", close)
   )
   child.stderr.on("data", (data) => errors += String(data))
   // Whoever was killed reads nothing any more

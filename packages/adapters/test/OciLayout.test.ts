@@ -448,7 +448,7 @@ describe("take", () => {
     }))
 
   it.live.each(["EXDEV", "EPERM", "EMLINK", "EOPNOTSUPP"])(
-    "gives way to streaming at %s",
+    "copies the bytes at %s",
     (code) =>
       Effect.gen(function*() {
         const files = yield* Files
@@ -462,10 +462,19 @@ describe("take", () => {
         yield* Effect.gen(function*() {
           const [source, target] = [yield* open(from), yield* open(to)]
           const blob = yield* source.put(Stream.succeed(text("content")))
-          assert.isFalse(yield* target.take?.(blob, source) ?? Effect.succeed(true))
-          yield* BlobStore.copy(blob, source, target)
+          let told = 0
+          const onRead = (bytes: number) => Effect.sync(() => void (told += bytes))
+          assert.isTrue(yield* target.take?.(blob, source, onRead) ?? Effect.succeed(false))
+          assert.strictEqual(told, blob.size)
           assert.strictEqual(readFileSync(blobPath(to, blob), "utf8"), "content")
           assert.strictEqual(lstatSync(blobPath(to, blob)).nlink, 1)
+          for (const [wrong, tag] of [["tnetnoc", "DigestMismatch"], ["content!", "SizeMismatch"]] as const) {
+            const other = yield* source.put(Stream.succeed(text(`${tag} later`)))
+            writeFileSync(blobPath(from, other), wrong.padEnd(tag === "DigestMismatch" ? other.size : 1))
+            const error = yield* Effect.flip(target.take?.(other, source) ?? Effect.die("it takes"))
+            assert.deepStrictEqual([error._tag, "store" in error ? error.store : ""], [tag, from])
+            assert.isFalse(yield* target.has(other))
+          }
           assertTidy(to)
         }).pipe(Effect.provideService(Files, apart))
       })

@@ -160,9 +160,17 @@ export const look = (root: string): ReadonlyArray<Look> => {
   }))
 }
 
-/** The same with another owner, and another time for each. */
+/** The same with another owner, unless that is to stay, and another time for each. */
 export const as = (
   looks: ReadonlyArray<Look>,
-  owner: string,
+  owner: string | undefined,
   time: (own: number) => number
-): ReadonlyArray<Look> => looks.map((each) => ({ ...each, owner, time: time(each.time) }))
+): ReadonlyArray<Look> =>
+  looks.map(({ content, links, mode, path, ...own }) => ({
+    path,
+    mode,
+    owner: owner ?? own.owner,
+    time: time(own.time),
+    content,
+    links
+  }))

@@ -5,7 +5,7 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { execFileSync } from "node:child_process"
 import { randomUUID } from "node:crypto"
-import { chmodSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { chmodSync, mkdirSync, readFileSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import process from "node:process"
@@ -158,37 +158,36 @@ beforeAll(async () => {
   await run("export", "changes", "--to", "oci:out:changes", "--platform", "linux/amd64")
 }, 60_000)
 
-/** An image upon another one: both of their files, the upper one's in the place of the lower one's. */
-const checkUpon = (root: string) => {
-  const looks = Trees.look(root)
-  const below = Trees.as(Trees.look(path("tree")), "0:0", later)
-  const inTree = looks.filter(({ path }) => path.startsWith("tree/")).map((each) => ({
-    ...each,
-    path: each.path.slice("tree/".length),
-    links: each.links.map((link) => link.slice("tree/".length))
-  }))
-  assert.deepStrictEqual(inTree.filter((each) => each.path !== "text"), below.filter((each) => each.path !== "text"))
-  assert.strictEqual(readFileSync(join(root, "tree/text"), "utf8"), "another")
-  assert.deepStrictEqual(
-    looks.filter(({ path }) => !path.startsWith("tree/")).map(({ mode, owner, path }) => `${path} ${mode} ${owner}`),
-    [
-      "hello 100755 0:0",
-      "tree 40755 0:0",
-      "usr 40755 0:0",
-      "usr/local 40755 0:0",
-      "usr/local/bin 40755 0:0",
-      "usr/local/bin/hello 100755 0:0"
-    ]
-  )
-}
+/** What there is to say about an image upon another one, and what it should be: of both, the upper one where they meet. */
+const upon = (root: string) => ({
+  below: Trees.look(join(root, "tree")).filter(({ path }) => path !== "text"),
+  met: readFileSync(join(root, "tree/text"), "utf8"),
+  above: Trees.look(root).filter(({ path }) => !path.startsWith("tree/"))
+    .map(({ mode, owner, path }) => `${path} ${mode} ${owner}`)
+})
 
-const checkChanges = (root: string) => {
-  const looks = Trees.look(root)
-  assert.deepStrictEqual(looks.map(({ path }) => path), changedPaths)
-  assert.strictEqual(readFileSync(join(root, "was directory"), "utf8"), "f")
-  assert.strictEqual(readFileSync(join(root, "a/stays"), "utf8"), "a/stays")
-  assert.strictEqual(looks.find(({ path }) => path === "was gone")?.content, "a/stays")
-}
+const expectedUpon = () => ({
+  below: Trees.as(Trees.look(path("tree")), "0:0", later).filter(({ path }) => path !== "text"),
+  met: "another",
+  above: [
+    "hello 100755 0:0",
+    "tree 40755 0:0",
+    "usr 40755 0:0",
+    "usr/local 40755 0:0",
+    "usr/local/bin 40755 0:0",
+    "usr/local/bin/hello 100755 0:0"
+  ]
+})
+
+/** What whiteouts and what comes in the place of something else leave: paths, and contents of files and links. */
+const changes = (root: string) => ({
+  paths: Trees.look(root).map(({ path }) => path),
+  replaced: readFileSync(join(root, "was directory"), "utf8"),
+  kept: readFileSync(join(root, "a/stays"), "utf8"),
+  link: readlinkSync(join(root, "was gone"))
+})
+
+const expectedChanges = { paths: changedPaths, replaced: "f", kept: "a/stays", link: "a/stays" }
 
 describe.runIf(process.getuid?.() === 0)("a tree that is built", { timeout: 60_000 }, () => {
   describe.runIf(judge("umoci"))("comes out of umoci as it went in", () => {
@@ -201,7 +200,7 @@ describe.runIf(process.getuid?.() === 0)("a tree that is built", { timeout: 60_0
 
     it("with whiteouts applied", async () => {
       await ask("umoci", ["unpack", "--image", `${path("out")}:changes`, path("umoci changes")])
-      checkChanges(path("umoci changes/rootfs"))
+      assert.deepStrictEqual(changes(path("umoci changes/rootfs")), expectedChanges)
     })
   })
 
@@ -218,9 +217,13 @@ describe.runIf(process.getuid?.() === 0)("a tree that is built", { timeout: 60_0
       assert.deepStrictEqual(await service.look(`ours:${image.tag}`, Trees.look), expected(image))
     })
 
-    it("upon another image", () => service.look("ours:upon", checkUpon))
+    it("upon another image", async () => {
+      assert.deepStrictEqual(await service.look("ours:upon", upon), expectedUpon())
+    })
 
-    it("with whiteouts applied", () => service.look("ours:changes", checkChanges))
+    it("with whiteouts applied", async () => {
+      assert.deepStrictEqual(await service.look("ours:changes", changes), expectedChanges)
+    })
   })
 
   describe.runIf(judge("buildah"))("comes out of buildah as it went in", () => {
@@ -242,9 +245,13 @@ describe.runIf(process.getuid?.() === 0)("a tree that is built", { timeout: 60_0
       assert.deepStrictEqual(await look(image.tag, Trees.look), expected(image))
     })
 
-    it("upon another image", () => look("upon", checkUpon))
+    it("upon another image", async () => {
+      assert.deepStrictEqual(await look("upon", upon), expectedUpon())
+    })
 
-    it("with whiteouts applied", () => look("changes", checkChanges))
+    it("with whiteouts applied", async () => {
+      assert.deepStrictEqual(await look("changes", changes), expectedChanges)
+    })
   })
 
   // It takes Docker's media types in a layout for something else

@@ -15,8 +15,7 @@ import { ask, bundled } from "./program.ts"
 /** It has a static busybox, too. */
 const engineDirectory = process.env["EFFECT_OCI_ENGINE"]
 const program = bundled("runs")
-const directory = mkdtempSync(join(tmpdir(), "effect-oci-runs-"))
-afterAll(() => rmSync(directory, { recursive: true }))
+let directory: string
 const path = (...names: ReadonlyArray<string>) => join(directory, ...names)
 
 const run = (...args: ReadonlyArray<string>) =>
@@ -54,29 +53,25 @@ describe.runIf(engineDirectory !== undefined && judge("skopeo"))("an image that 
   const busybox = join(engineDirectory ?? "", "bin/busybox")
   const scope = Scope.makeUnsafe()
   const started = <A, E>(effect: Effect.Effect<A, E, Scope.Scope>) => Effect.runPromise(Scope.provide(effect, scope))
-  afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)), 60_000)
+  afterAll(async () => {
+    await Effect.runPromise(Scope.close(scope, Exit.void))
+    rmSync(directory, { recursive: true })
+  }, 60_000)
 
   beforeAll(async () => {
+    directory = mkdtempSync(join(tmpdir(), "effect-oci-runs-"))
     mkdirSync(path("data"), { mode: 0o755 })
     writeFileSync(path("data/file"), "from a file\n", { mode: 0o640 })
     writeFileSync(path("tell"), script, { mode: 0o755 })
-    // From nothing, the program alone
-    await run(
-      ...["build", "--add", `${busybox}:/bin/busybox`, "--entrypoint", `["/bin/busybox","echo","hello from nothing"]`],
-      ...["--to", "oci:out:hello"]
-    )
-    // Upon it, in another compression, with an owner and all settings
-    await run(
-      ...["build", "--from", "oci:out:hello", "--add", "tell:/tell", "--epoch", "", "--to", "oci:out:base"]
-    )
-    await run(
-      ...["build", "--from", "oci:out:base", "--add", "data:/srv/data", "--owner", "1000:1001", "--epoch", ""],
-      ...[...settings, "--to", "oci:out:tell"]
-    )
-    await run(
-      ...["build", "--from", "oci:out:base", "--add", "data:/srv/data", "--owner", "1000:1001", "--epoch", ""],
-      ...[...settings, "--compression", "zstd", "--to", "oci:out:zstd"]
-    )
+    const build = (to: string, ...args: ReadonlyArray<ReadonlyArray<string>>) =>
+      run("build", "--to", `oci:out:${to}`, ...args.flat())
+    const program = ["--add", `${busybox}:/bin/busybox`, "--entrypoint", `["/bin/busybox","echo","hello from nothing"]`]
+    await build("hello", program)
+    const upon = (tag: string) => ["--from", `oci:out:${tag}`]
+    await build("base", upon("hello"), ["--add", "tell:/tell"])
+    const data = ["--add", "data:/srv/data", "--owner", "1000:1001", "--epoch", ""]
+    await build("tell", upon("base"), data, settings)
+    await build("zstd", upon("base"), data, settings, ["--compression", "zstd"])
   }, 60_000)
 
   describe("runs in the Docker engine", () => {

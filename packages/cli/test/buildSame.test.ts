@@ -10,6 +10,10 @@ import { ask, bundled } from "./program.ts"
 
 const isThorough = process.env["CI"] === "true"
 const program = bundled("same")
+const node22 = process.env["EFFECT_OCI_NODE22"]
+if (node22 === undefined && isThorough) {
+  throw new Error("CI compares what Node 22 and 24 make: set EFFECT_OCI_NODE22 to what .ci/node22 prints")
+}
 
 /** Where and how the tree is built. */
 interface Place {
@@ -109,31 +113,30 @@ describe("a tree that is built", { timeout: 60_000 }, () => {
     assert.strictEqual(here["uncompressed"]?.layer, here["uncompressed"]?.diffId)
   })
 
-  if (isThorough) {
-    let first: Promise<Record<string, Made>> | undefined
-    it.each(each)("has one digest, %s", async (_, place) => {
-      const expected = await (first ??= build({}, usual))
-      assert.deepStrictEqual(await build(place, usual), expected)
-    })
-  }
+  let first: Promise<Record<string, Made>> | undefined
+  it.runIf(isThorough).each(each)("has one digest, %s", async (_, place) => {
+    const expected = await (first ??= build({}, usual))
+    assert.deepStrictEqual(await build(place, usual), expected)
+  })
 
-  const other = process.env["EFFECT_OCI_NODE22"]
-  if (other === undefined && isThorough) throw new Error("set EFFECT_OCI_NODE22 to what .ci/node22 prints")
-  if (other !== undefined) {
-    it("has one diff ID on Node 22 and 24, and one digest, or the encoder has another name", async () => {
-      assert.match(await ask(other, ["--version"]), /^v22\./)
+  it.runIf(node22 !== undefined)(
+    "has one diff ID on Node 22 and 24, and one digest, or the encoder has another name",
+    async () => {
+      const node = node22 ?? ""
+      assert.match(await ask(node, ["--version"]), /^v22\./)
       assert.match(process.version, /^v24\./)
-      const [here, there] = await Promise.all([build({}, formats), build({ node: other }, formats)])
+      const [here, there] = await Promise.all([build({}, formats), build({ node }, formats)])
       for (const format of formats) {
         const [ours, theirs] = [here[format], there[format]]
         assert.strictEqual(theirs?.diffId, ours?.diffId)
-        if (theirs?.encoder === ours?.encoder) assert.deepStrictEqual(theirs, ours, format)
-        else assert.notStrictEqual(format, "uncompressed")
+        const isNamed = theirs?.encoder !== ours?.encoder
+        assert.isTrue(theirs?.layer === ours?.layer || isNamed, format)
+        assert.isTrue(theirs?.image === ours?.image || isNamed, format)
         process.stderr.write(
           `Node 22 and 24, ${format}: ${ours?.layer === theirs?.layer ? "the same" : "another"} blob, ` +
             `${theirs?.encoder} and ${ours?.encoder}\n`
         )
       }
-    })
-  }
+    }
+  )
 })

@@ -9,6 +9,7 @@
 import * as Durability from "@effect-oci/adapters/Durability"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
+import { stat } from "node:fs/promises"
 import process from "node:process"
 import { createInterface } from "node:readline"
 import { parseArgs } from "node:util"
@@ -21,11 +22,14 @@ const { values } = parseArgs({
 })
 const durability = Durability.levels.find((level) => level === values.durability) ?? "full"
 
-const inCauses = (error: unknown): string | undefined => {
-  for (let at = error; at instanceof Error; at = at.cause) {
-    if ("_tag" in at && at._tag === "StoreIo" && "code" in at) return String(at.code)
-  }
-  return undefined
+const inCauses = (error: unknown): ReadonlyArray<Error> =>
+  error instanceof Error ? [error, ...inCauses(error.cause)] : []
+
+const tell = (name: string, error: Error & { readonly _tag: string }): string => {
+  const causes = inCauses(error).filter((error) => "_tag" in error)
+  const code = causes.flatMap((error) => "code" in error ? [error.code] : [])
+  const messages = causes.map(({ message }) => message.replaceAll("\n", " "))
+  return `failed ${name} ${error._tag} ${code.join()} ${messages.join(": ")}\n`
 }
 
 const run = Effect.fnUntraced(function*(line: string) {
@@ -35,11 +39,11 @@ const run = Effect.fnUntraced(function*(line: string) {
     Effect.provideService(Files, values["hasty-blobs"] ? hastyBlobs(files) : files),
     Effect.result
   )
-  return Result.isSuccess(done)
-    ? `ok ${name} ${version}\n`
-    : `failed ${name} ${done.failure._tag} ${inCauses(done.failure)} ${done.failure.message.replaceAll("\n", " ")}\n`
+  return Result.isSuccess(done) ? `ok ${name} ${version}\n` : tell(name, done.failure)
 })
 
+// Starts the thread for files
+await stat(".")
 process.stdout.write("ready\n")
 for await (const line of createInterface(process.stdin)) {
   const answer = await Effect.runPromise(run(line))

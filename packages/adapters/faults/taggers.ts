@@ -1,0 +1,110 @@
+/** Many processes that tag images in one layout at once, some of which are killed, and a reader beside them. */
+import { readFileSync, rmSync } from "node:fs"
+import { join } from "node:path"
+import process from "node:process"
+import {
+  areaOf,
+  command,
+  either,
+  fresh,
+  type Outcome,
+  pause,
+  problemsOf,
+  program,
+  type Running,
+  type Scale,
+  startNode
+} from "./support.ts"
+
+const processes = 16
+const tags = 8
+const killed = 6
+
+/** Tags in a second, at least: where each process makes one tag, and where it makes all of its tags. */
+const leastRate = { one: 15, all: 50 } as const
+
+const namesIn = (layout: string): ReadonlySet<string> => {
+  const { manifests } = JSON.parse(readFileSync(join(layout, "index.json"), "utf8"))
+  return new Set(manifests.map((manifest: { annotations: Record<string, string> }) =>
+    manifest.annotations["org.opencontainers.image.ref.name"]
+  ))
+}
+
+/** The fixture prints each name that it has given. */
+const tagger = "../test/fixtures/tag.ts"
+
+/** Runs all processes, and gives the tags that were acknowledged, in how many seconds. */
+const round = async (layout: string, perProcess: "one" | "all", label: string) => {
+  const file = await program(tagger)
+  const acked: Array<string> = []
+  const errors: Array<string> = []
+  const start = performance.now()
+  await Promise.all(Array.from({ length: processes }, async (_, index) => {
+    const names = Array.from({ length: tags }, (_, tag) => `${label}-${index}-${tag}`)
+    const runs = perProcess === "one" ? names.map((name) => [name]) : [names]
+    // After so many tags, and a little while: not all at the same moment of their lives
+    const dies = index < killed ? Math.floor(Math.random() * tags) : Infinity
+    let count = 0
+    for (const args of runs) {
+      const running: Running = startNode(file, [layout, ...args])
+      if (count + args.length > dies) {
+        while (count + running.lines.length < dies && (await running.next()) !== undefined);
+        await pause(perProcess === "one" ? 50 + Math.random() * 200 : Math.random() * 30)
+        await running.kill()
+        acked.push(...running.lines)
+        return
+      }
+      const { code } = await running.finish()
+      if (code !== 0) errors.push(running.errors())
+      acked.push(...running.lines)
+      count += running.lines.length
+    }
+  }))
+  return { acked, errors, seconds: (performance.now() - start) / 1000 }
+}
+
+export const run = async (scale: Scale): Promise<Outcome> => {
+  const { add, all } = problemsOf()
+  const layout = fresh("taggers")
+  const file = await program(tagger)
+  const acked = new Set<string>()
+  const tagged = async (perProcess: "one" | "all", label: string): Promise<number> => {
+    const found = await round(layout, perProcess, label)
+    for (const name of found.acked) acked.add(name)
+    const names = namesIn(layout)
+    const missing = [...acked].filter((name) => !names.has(name))
+    add(label, ...found.errors, ...missing.map((name) => `${name} was acknowledged, and is missing`))
+    return found.acked.length / found.seconds
+  }
+  const rates = { one: 0, all: 0 }
+  const best = either(scale, 2, 5)
+  for (const perProcess of ["one", "all"] as const) {
+    for (let time = 0; time < best; time++) {
+      rates[perProcess] = Math.max(rates[perProcess], await tagged(perProcess, `${perProcess}${time}`))
+    }
+    if (rates[perProcess] < leastRate[perProcess]) {
+      add(`a process for ${perProcess} tags`, `${rates[perProcess].toFixed(0)} tags/s, expected ${leastRate[perProcess]}`)
+    }
+  }
+  const reads = either(scale, 3000, 15_000)
+  const reader = startNode(await program("programs/reader.ts"), [layout, String(reads)])
+  let isReading = true
+  const ended = reader.finish().then((ended) => {
+    isReading = false
+    return ended
+  })
+  let rounds = 0
+  while (isReading) await tagged("all", `read${rounds++}`)
+  const { code } = await ended
+  const torn = reader.lines.filter((line) => line !== `read ${reads}`)
+  add("the reader", ...torn, ...code === 0 ? [] : [reader.errors()])
+  command(process.execPath, file, layout, "last")
+  add("the next run", ...areaOf(layout).map((name) => `left behind: ${name}`))
+  rmSync(layout, { recursive: true })
+  return {
+    figure: `${processes} processes, ${killed} of them killed, ${best + best + rounds} times: ${acked.size} acknowledged tags; ` +
+      `${rates.one.toFixed(0)} tags/s with a process a tag, ${rates.all.toFixed(0)} with a process for ${tags}; ` +
+      `${reads} reads meanwhile, ${torn.length} torn`,
+    problems: all
+  }
+}
