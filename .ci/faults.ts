@@ -1,7 +1,8 @@
 /**
  * Proves that stores lose nothing: `faults [NAME…] [--full]` runs the checks of `packages/adapters/faults`, all of them unless some
  * are named, and prints a line for each. `--full` runs as much as was promised, which takes an hour; without it, what a few
- * minutes allow. Where a check cannot run it is skipped, or under CI=true has failed.
+ * minutes allow. `--brief`
+ * is for the ablations. Where a check cannot run it is skipped, or under CI=true has failed.
  */
 import process from "node:process"
 import { parseArgs } from "node:util"
@@ -50,7 +51,7 @@ const runCheck = async (name: string, check: Check, scale: Scale): Promise<boole
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
-  options: { full: { type: "boolean", default: false } }
+  options: { full: { type: "boolean", default: false }, brief: { type: "boolean", default: false } }
 })
 const unknown = positionals.filter((name) => !Object.hasOwn(checks, name))
 if (unknown.length > 0) {

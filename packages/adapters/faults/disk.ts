@@ -104,7 +104,9 @@ const wrong = (view: View, layout: string, acked: ReadonlyArray<string>): Readon
   const names: Array<string> = []
   const read = (what: string, digest: string): Buffer | undefined => {
     const content = view.get(join(layout, "blobs", digest.replace(":", "/")))
-    if (content !== undefined && `sha256:${createHash("sha256").update(content).digest("hex")}` === digest) return content
+    if (content !== undefined && `sha256:${createHash("sha256").update(content).digest("hex")}` === digest) {
+      return content
+    }
     problems.push(`the ${what} of ${names.at(-1)} is ${content === undefined ? "missing" : "damaged"}`)
     return undefined
   }
@@ -134,15 +136,20 @@ type Step = (layout: string) => {
   readonly name?: string
 }
 
-const exporting = (name: string, version: string, durability: OciLayout.Options["durability"] = "full"): Step => (layout) => ({
-  run: exportImage(layout, { name, version, durability }),
-  ...(durability === "process" ? {} : { name })
-})
+const exporting =
+  (name: string, version: string, durability: OciLayout.Options["durability"] = "full"): Step => (layout) => ({
+    run: exportImage(layout, { name, version, durability }),
+    ...(durability === "process" ? {} : { name })
+  })
 
 const scenarios: Readonly<Record<string, ReadonlyArray<Step>>> = {
   "full": [exporting("one", "1"), exporting("two", "2"), exporting("one", "3")],
   "batch": [exporting("one", "1", "batch"), exporting("two", "2", "batch")],
-  "blobs that another process has not flushed": [exporting("one", "1", "process"), exporting("one", "1"), exporting("two", "2")],
+  "blobs that another process has not flushed": [
+    exporting("one", "1", "process"),
+    exporting("one", "1"),
+    exporting("two", "2")
+  ],
   "a copy of what is not flushed": [
     (layout) => ({ run: exportImage(`${layout}-source`, { name: "one", version: "1", durability: "process" }) }),
     (layout) => ({ run: copyImage(`${layout}-source`, layout), name: "one" })
@@ -171,10 +178,13 @@ export const run = async (): Promise<Outcome> => {
       const disk = makeDisk(dirname(root), files, judge)
       return Effect.forEach(steps, (step) => {
         const { name, run } = step(layout)
-        isWatched = name !== undefined
+        // What a hasty process has made is whole only once another one has acknowledged something
+        isWatched = name !== undefined && (isWatched || acked.length > 0)
         return Effect.tap(run, () =>
           Effect.sync(() => {
-            if (name !== undefined) acked.push(name)
+            if (name === undefined) return
+            acked.push(name)
+            isWatched = true
             judge(disk.views())
           }))
       }).pipe(Effect.provideService(Files, disk.system))

@@ -2,7 +2,7 @@
 import { cpSync, rmSync, statfsSync } from "node:fs"
 import { join } from "node:path"
 import { inspect } from "./inspect.ts"
-import { callsOf, injected, sample } from "./strace.ts"
+import { type Call, callsOf, injected, sample } from "./strace.ts"
 import {
   areaOf,
   command,
@@ -40,7 +40,7 @@ const sweep = async (scale: Scale) => {
   first.send(`${old} latest old`)
   await first.next()
   const layouts: ReadonlyArray<string | undefined> = [old, undefined]
-  const points: Array<{ readonly base: string | undefined; readonly call: Parameters<typeof injected>[1] }> = []
+  const points: Array<{ readonly base: string | undefined; readonly call: Call }> = []
   for (const base of layouts) {
     const layout = fresh("counted")
     if (base !== undefined) cpSync(base, layout, { recursive: true })
@@ -48,7 +48,7 @@ const sweep = async (scale: Scale) => {
     points.push(...calls.map((call) => ({ base, call })))
   }
   await first.finish()
-  const wanted = codes.flatMap((code) => points.map((point) => ({ ...point, code })))
+  const wanted = codes.flatMap((code) => points.map((point) => ({ point, code })))
   const chosen = sample(wanted, either(scale, 80, Infinity))
   let injections = 0
   let failed = 0
@@ -56,10 +56,12 @@ const sweep = async (scale: Scale) => {
   const exporters: Array<Running> = []
   const later: Array<{ readonly at: string; readonly layout: string }> = []
   await twoByTwo(chosen.length, async (index) => {
-    const point = chosen[index]
-    if (point === undefined) return
-    const { base, call, code } = point
-    const at = `${code} at the ${call.system} ${call.count} of the ${call.thread} thread${base === undefined ? ", new layout" : ""}`
+    const wanted = chosen[index]
+    if (wanted === undefined) return
+    const { code, point: { base, call } } = wanted
+    const at = `${code} at the ${call.system} ${call.count} of the ${call.thread} thread${
+      base === undefined ? ", new layout" : ""
+    }`
     const exporter = exporters.pop() ?? (await startExporter())
     const layout = fresh("errno")
     if (base !== undefined) cpSync(base, layout, { recursive: true })
@@ -75,7 +77,9 @@ const sweep = async (scale: Scale) => {
     injections++
     if (answer?.startsWith("ok") === true) tolerated++
     else failed++
-    if (answer?.startsWith("ok") !== true && !isTyped(answer, code)) add(at, `the error is not typed: ${answer ?? exporter.errors()}`)
+    if (answer?.startsWith("ok") !== true && !isTyped(answer, code)) {
+      add(at, `the error is not typed: ${answer ?? exporter.errors()}`)
+    }
     add(at, ...await check(layout, base, answer))
     // What could not be removed stays until the process is dead
     if (call.system === "unlink") later.push({ at, layout })
@@ -135,7 +139,8 @@ const fullDisks = async (scale: Scale) => {
   unmount()
   if (outcomes.full === 0 || outcomes.fits === 0) add("full disks", "the sizes do not show both outcomes")
   return {
-    figure: `${counts.bytes} sizes and ${counts.files} inode counts of a disk (${outcomes.full} full, ${outcomes.fits} not)`,
+    figure:
+      `${counts.bytes} sizes and ${counts.files} inode counts of a disk (${outcomes.full} full, ${outcomes.fits} not)`,
     problems: all
   }
 }

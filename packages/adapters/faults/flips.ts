@@ -45,11 +45,18 @@ const readers = (blob: BlobStore.Blob) =>
   Effect.gen(function*() {
     const source = yield* Copy.place
     const target = yield* Effect.provide(Copy.place, MemoryStore.layer)
-    return {
+    const copy = fresh("copy")
+    const linked = yield* Effect.provide(Copy.place, OciLayout.layer(copy))
+    const results = {
       "reading it": yield* Effect.result(BlobStore.getBytes(blob)),
       "a copy": yield* Effect.result(Copy.image("one", { source, target, as: Option.some("one") })),
-      copied: yield* target.images.list
+      "a copy that shares files": yield* Effect.result(
+        Copy.image("one", { source, target: linked, as: Option.some("one") })
+      )
     }
+    const copied = [...yield* target.images.list, ...yield* Effect.orElseSucceed(linked.images.list, () => [])]
+    rmSync(copy, { recursive: true, force: true })
+    return { results, copied }
   })
 
 export const run = async (): Promise<Outcome> => {
@@ -68,8 +75,8 @@ export const run = async (): Promise<Outcome> => {
         tried++
         writeFileSync(path, damaged)
         const where = `${Digest.encoded(blob.digest).slice(0, 8)} with ${how}`
-        const { copied, ...read } = yield* readers(blob)
-        for (const [reader, result] of Object.entries(read)) {
+        const { copied, results } = yield* readers(blob)
+        for (const [reader, result] of Object.entries<Result.Result<unknown, Error>>(results)) {
           const tags = Result.isFailure(result) ? tagsOf(result.failure) : ["no error"]
           // Whoever had parsed it would tell of JSON
           if (tags.at(-1) !== error) add(where, `${reader} finds ${tags.join(", ")}`)
@@ -87,5 +94,5 @@ export const run = async (): Promise<Outcome> => {
   }).pipe(at)
   const blobs = await Effect.runPromise(program)
   rmSync(layout, { recursive: true })
-  return { figure: `${tried} damages of ${blobs} blobs, each for a reader, a copy and verify`, problems: all }
+  return { figure: `${tried} damages of ${blobs} blobs, each for a reader, two copies and verify`, problems: all }
 }

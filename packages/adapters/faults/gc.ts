@@ -24,7 +24,10 @@ export const run = async (scale: Scale): Promise<Outcome> => {
   let published = 0
   let removed = 0
   let kills = 0
-  const [publisher, collector] = [await program("../test/fixtures/publish.ts"), await program("../test/fixtures/collect.ts")]
+  const [publisher, collector] = [
+    await program("../test/fixtures/publish.ts"),
+    await program("../test/fixtures/collect.ts")
+  ]
   for (let round = 0; round < rounds; round++) {
     const layout = fresh("gc")
     const deadline = performance.now() + seconds * 1000

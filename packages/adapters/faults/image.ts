@@ -11,7 +11,6 @@ import * as MediaType from "@effect-oci/schema/MediaType"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import { createHash } from "node:crypto"
 
@@ -63,8 +62,10 @@ export const exportImage = (directory: string, { bytes = 300, durability = "full
   ImageStore.publish(
     Option.some(name),
     Effect.gen(function*() {
-      const layers = yield* Effect.forEach([["base", 3000], ["more", 200], [version, bytes]] as const, ([text, bytes]) =>
-        layerOf(text, bytes))
+      const layers = yield* Effect.forEach(
+        [["base", 3000], ["more", 200], [version, bytes]] as const,
+        ([text, bytes]) => layerOf(text, bytes)
+      )
       const chain = CacheRefMemory.chain(layers.map((layer) => ({ layer, description: "COPY file /" })))
       const config = { architecture: "amd64", os: "linux", config: { Labels: { version } } }
       return yield* ExportImage.run(

@@ -1,7 +1,7 @@
 /** `kill -9` at random moments of exports, and at each call that changes files. */
 import { cpSync, rmSync } from "node:fs"
 import { inspect, judge } from "./inspect.ts"
-import { callsOf, injected, isLast, sample } from "./strace.ts"
+import { type Call, callsOf, injected, sample, systems } from "./strace.ts"
 import {
   areaOf,
   either,
@@ -42,7 +42,7 @@ const lost = (
   })
 
 const randomKills = async (scale: Scale) => {
-  const kills = either(scale, Number(process.env["KILLS"] ?? 150), 1000)
+  const kills = either(scale, 150, 1000)
   const { add, all } = problemsOf()
   let acks = 0
   let judged = 0
@@ -57,9 +57,11 @@ const randomKills = async (scale: Scale) => {
       next = startExporter()
       const at = `kill ${round * perLayout + kill}`
       const versions = Array.from({ length: exportsPerProcess }, (_, index) => `${kill}.${index}`)
-      exporter.send(...versions.map((version, index) =>
-        `${layout} ${index % 3 === 2 ? `v${version}` : "latest"} ${version} ${1 + Math.floor(Math.random() * 30_000)}`
-      ))
+      exporter.send(
+        ...versions.map((version, index) =>
+          `${layout} ${index % 3 === 2 ? `v${version}` : "latest"} ${version} ${1 + Math.floor(Math.random() * 30_000)}`
+        )
+      )
       // The first export of a process takes the longest
       if (kill % 3 > 0) await exporter.next()
       await pause(Math.random() * 100)
@@ -77,7 +79,9 @@ const randomKills = async (scale: Scale) => {
       add(at, ...lost(images, known, (name, version) => name === "latest" && version === versions[count]))
       // What was not acknowledged is there only if it was under way
       for (const [name, version] of images) {
-        if (known.get(name) !== version && version !== versions[count]) add(at, `${name} is ${version}: nobody made that`)
+        if (known.get(name) !== version && version !== versions[count]) {
+          add(at, `${name} is ${version}: nobody made that`)
+        }
         known.set(name, version)
       }
       if (done++ % 25 === 0) {
@@ -87,7 +91,10 @@ const randomKills = async (scale: Scale) => {
     }
     const last = await next
     last.send(`${layout} last last`)
-    add(`after kill ${round * perLayout}`, ...(await last.next())?.startsWith("ok") === true ? [] : [`stuck: ${last.lines[1]}`])
+    add(
+      `after kill ${round * perLayout}`,
+      ...(await last.next())?.startsWith("ok") === true ? [] : [`stuck: ${last.lines[1]}`]
+    )
     await last.finish()
     add(`after kill ${round * perLayout}`, ...areaOf(layout).map((name) => `left behind: ${name}`))
     rmSync(layout, { recursive: true, force: true })
@@ -100,7 +107,7 @@ const randomKills = async (scale: Scale) => {
 }
 
 /** Kills an exporter at one call. */
-const killAt = async (base: string | undefined, call: Parameters<typeof injected>[1], problems: ReturnType<typeof problemsOf>) => {
+const killAt = async (base: string | undefined, call: Call, problems: ReturnType<typeof problemsOf>) => {
   const layout = fresh("killed")
   if (base !== undefined) cpSync(base, layout, { recursive: true })
   const exporter = await startExporter()
@@ -146,7 +153,7 @@ const sweptKills = async (scale: Scale) => {
       if (call !== undefined && (await killAt(base, call, problems))) kills++
     })
   }
-  return { figure: `${kills} kills at calls (of ${points}: ${isLast})`, problems: problems.all }
+  return { figure: `${kills} kills at calls (of ${points}: ${systems.join(", ")})`, problems: problems.all }
 }
 
 export const run = async (scale: Scale): Promise<Outcome> => {

@@ -2,7 +2,7 @@
  * Power cuts, by the ioctl with which ext4 stops at once: nothing is written any more, not even its journal. What was not
  * flushed is lost. Half of the cuts happen to a file system that does not flush a file on its own when it is renamed over another.
  */
-import { openSync, closeSync, ftruncateSync } from "node:fs"
+import { closeSync, ftruncateSync, openSync } from "node:fs"
 import { join } from "node:path"
 import { inspect } from "./inspect.ts"
 import { acknowledged } from "./kills.ts"
@@ -70,9 +70,11 @@ const cut = async (cuts: number, python: Running, args: ReadonlyArray<string>): 
     const exporter = await next
     next = startExporter(...args)
     const versions = Array.from({ length: 100 }, (_, index) => `${round}.${index}`)
-    exporter.send(...versions.map((version, index) =>
-      `${layout} ${index % 2 === 0 ? "latest" : `v${version}`} ${version} ${1 + Math.floor(Math.random() * 20_000)}`
-    ))
+    exporter.send(
+      ...versions.map((version, index) =>
+        `${layout} ${index % 2 === 0 ? "latest" : `v${version}`} ${version} ${1 + Math.floor(Math.random() * 20_000)}`
+      )
+    )
     await exporter.next()
     await pause(Math.random() * 200)
     python.send(directory)

@@ -25,7 +25,12 @@ const setUp = async () => {
   const source = freshDirectory("source")
   for (let index = 0; index < 8; index++) writeFileSync(join(source, String(index)), randomBytes(150_000))
   const store = join(home, "store")
-  const env = { HOME: home, XDG_CACHE_HOME: join(home, "cache"), SOURCE_DATE_EPOCH: "1700000000", EFFECT_OCI_STORE: store }
+  const env = {
+    HOME: home,
+    XDG_CACHE_HOME: join(home, "cache"),
+    SOURCE_DATE_EPOCH: "1700000000",
+    EFFECT_OCI_STORE: store
+  }
   const cli = (...args: ReadonlyArray<string>) => startNode(main, args, { env })
   const ask = async (...args: ReadonlyArray<string>) => {
     const running = cli(...args)
@@ -95,9 +100,15 @@ export const run = async (scale: Scale): Promise<Outcome> => {
     else add("stdout closed", `it ended with ${code}: ${running.errors()}`)
     await check("stdout closed", layout, which)
   })
-  add("the store of refs", ...areaOf(store).filter((name) => !/^(?:layers)$/.test(name)).map((name) => `left behind: ${name}`))
+  add(
+    "the store of refs",
+    ...areaOf(store).filter((name) => !/^(?:layers)$/.test(name)).map((name) => `left behind: ${name}`)
+  )
   return {
-    figure: `${times} of each of ${signals.map(([signal, code]) => `${signal} (${code})`).join(", ")}: ${outcomes.stopped} stopped, ` +
+    figure:
+      `${times} of each of ${
+        signals.map(([signal, code]) => `${signal} (${code})`).join(", ")
+      }: ${outcomes.stopped} stopped, ` +
       `${outcomes.early} before the program listened, ${outcomes.done} done before; stdout closed ${closings} times, exit code 0 ${unread} times`,
     problems: all
   }

@@ -12,13 +12,11 @@ export interface Call {
   readonly count: number
 }
 
-export const isLast = systems.join(", ")
-
 const threadsOf = (pid: number): Readonly<Record<Call["thread"], number>> => {
-  const file = readdirSync(`/proc/${pid}/task`).filter((id) =>
+  const file = readdirSync(`/proc/${pid}/task`).find((id) =>
     readFileSync(`/proc/${pid}/task/${id}/comm`, "utf8").trim() === "libuv-worker"
   )
-  return { main: pid, file: Number(file[0] ?? Number.NaN) }
+  return { main: pid, file: Number(file) }
 }
 
 const attach = async (ids: ReadonlyArray<number>, args: ReadonlyArray<string>) => {

@@ -1,6 +1,6 @@
 /** What the checks share: places for files, programs that are started and stopped, and what a check tells. */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process"
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs"
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import process from "node:process"
@@ -15,12 +15,15 @@ export interface Outcome {
 }
 
 export interface Scale {
+  /** Whether it only has to be seen that something is wrong. */
+  readonly brief?: boolean
   /** Whether all of what was promised is run, which takes long. */
   readonly full: boolean
 }
 
 /** Chooses a count. */
-export const either = ({ full }: Scale, few: number, all: number): number => full ? all : few
+export const either = ({ brief, full }: Scale, few: number, all: number): number =>
+  full ? all : brief === true ? Math.ceil(few / 3) : few
 
 /** Why a check cannot run on this machine. */
 export class Impossible extends Error {}
@@ -57,6 +60,8 @@ const removed = (directory: string): string => {
 
 /** In memory, where that can be had: what a check is about is seldom the disk. */
 const root = removed(mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "effect-oci-faults-")))
+// Another user may pass through
+chmodSync(root, 0o711)
 let count = 0
 
 /** A path where nothing is yet. */
@@ -128,7 +133,7 @@ export const start = (command: string, args: ReadonlyArray<string>, options: {
     const wake = waiting.shift()
     if (wake !== undefined) wake(lines[taken++])
   })
-  const drained = new Promise<void>((done) =>
+  const drained = new Promise<void>((done) => {
     const close = () => {
       isClosed = true
       for (const wake of waiting.splice(0)) wake(undefined)
@@ -136,7 +141,7 @@ export const start = (command: string, args: ReadonlyArray<string>, options: {
     }
     reader.once("close", close)
     child.stdout.once("close", close)
-  )
+  })
   child.stderr.on("data", (data) => errors += String(data))
   // Whoever was killed reads nothing any more
   child.stdin.on("error", () => {})
@@ -215,7 +220,10 @@ export const twoByTwo = async (count: number, run: (index: number) => Promise<vo
 }
 
 /** Collects problems, and tells where they were found. */
-export const problemsOf = (): { readonly all: Array<string>; readonly add: (at: string, ...found: ReadonlyArray<string>) => void } => {
+export const problemsOf = (): {
+  readonly all: Array<string>
+  readonly add: (at: string, ...found: ReadonlyArray<string>) => void
+} => {
   const all: Array<string> = []
   return { all, add: (at, ...found) => void all.push(...found.map((problem) => `${at}: ${problem}`)) }
 }

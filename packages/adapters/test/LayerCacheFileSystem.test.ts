@@ -42,6 +42,9 @@ import { hasty } from "./hasty.ts"
 import { judge } from "./judges.ts"
 import { temporaryDirectory, tree } from "./temporary.ts"
 
+/** Whether there is time for tests that take seconds. */
+const isThorough = process.env["CI"] === "true"
+
 const root = temporaryDirectory()
 let count = 0
 const fresh = () => join(root, `${++count}`)
@@ -473,7 +476,7 @@ const run = (...args: ReadonlyArray<string>) =>
   Effect.tryPromise(() => promisify(execFile)(process.execPath, [fixture, ...args]))
 
 describe("processes", () => {
-  it.live("use one cache at once, and it never lies", () =>
+  it.live.runIf(isThorough)("use one cache at once, and it never lies", () =>
     Effect.gen(function*() {
       const directory = fresh()
       // Half of the layers have room
@@ -494,7 +497,7 @@ describe("processes", () => {
       assert.deepStrictEqual(readdirSync(join(directory, ".effect-oci")), ["layers"])
     }), 30_000)
 
-  it.live("that are killed at any moment leave a cache that is of use", () =>
+  it.live.runIf(isThorough)("that are killed at any moment leave a cache that is of use", () =>
     Effect.gen(function*() {
       const directory = fresh()
       const names = Array.from({ length: 400 }, (_, index) => `n${index}`)

@@ -221,6 +221,11 @@ const makeWith = Effect.fnUntraced(function*(
     yield* writeAbsent("oci-layout", ImageLayout.encode())
     if (shared.isSwept) return
     shared.isSwept = true
+    // Whoever has made it a layout may have been hasty
+    if (isLayout) {
+      yield* Effect.scoped(Effect.flatMap(openFile(files, inside("oci-layout")), ({ file }) => sync(file)))
+      yield* syncNames(root)
+    }
     yield* Tidying.sweep(files, area)
   })
 
