@@ -43,6 +43,12 @@ const times = (count: number, ...texts: ReadonlyArray<string>) => Array.from({ l
 
 const names = ["sync blobs/sha256", "sync blobs"]
 
+/** Without the file that makes a directory a layout, which may have been written in haste, and so is synced again. */
+const withoutMarker = (log: ReadonlyArray<string>): ReadonlyArray<string> =>
+  log.filter((line, index) =>
+    line !== "sync oci-layout" && !(line === "sync ." && log[index - 1] === "sync oci-layout")
+  )
+
 describe("durability", () => {
   const expected: Readonly<Record<Durability.Durability, ReadonlyArray<string>>> = {
     full: [
@@ -73,7 +79,10 @@ describe("durability", () => {
         yield* publish("first")
         const log = yield* logged(directory, publish("second"))
         // Where staged blobs wait is nobody's business
-        assert.deepStrictEqual(log.filter((line) => line !== "place .effect-oci/new"), expected[durability])
+        assert.deepStrictEqual(
+          withoutMarker(log).filter((line) => line !== "place .effect-oci/new"),
+          expected[durability]
+        )
       }))
 
     it.live(`${durability} makes the layer of a ref durable before the ref, or neither`, () =>
@@ -85,7 +94,7 @@ describe("durability", () => {
         const log = yield* logged(directory, add("second"))
         const ref = ["sync .effect-oci/new", "place refs/second.json", "sync refs", "sync ."]
         assert.deepStrictEqual(
-          log,
+          withoutMarker(log),
           {
             full: ["sync .effect-oci/new", "place blobs/sha256/HEX", ...names, ...ref],
             batch: ["place blobs/sha256/HEX", "sync blobs/sha256/HEX", ...names, ...ref],
