@@ -191,7 +191,6 @@ type Contestant = readonly [string, (directory: string) => Run]
 const contestants: ReadonlyArray<Contestant> = [
   ...(has("umoci") ? [["umoci", umoci] as const] : []),
   ["ours, gzip", ours("gzip", 2)],
-  ["ours, gzip 4", ours("gzip", 4)],
   ["ours, zstd", ours("zstd", 3)],
   ["ours, uncompressed", ours("uncompressed", 0)],
   ["ours, unchanged", oursAgain],
