@@ -88,7 +88,8 @@ export const run = async (scale: Scale): Promise<Outcome> => {
     for (let time = 0; time < best; time++) {
       rates[perProcess] = Math.max(rates[perProcess], await tagged(fresh("tags"), perProcess))
     }
-    if (scale.brief !== true && rates[perProcess] < leastRate[perProcess]) {
+    // The rate is not reached yet: it is always told, and asked for where all of what was promised is run
+    if (scale.full && rates[perProcess] < leastRate[perProcess]) {
       add(
         `a process for ${perProcess} tags`,
         `${rates[perProcess].toFixed(0)} tags/s, expected ${leastRate[perProcess]}`
