@@ -9,9 +9,13 @@ import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import process from "node:process"
+import { blocks } from "./internal/blocks.ts"
 import * as Decoder from "./internal/decoder.ts"
 import * as Gzip from "./internal/gzip.ts"
 import * as Zstd from "./internal/zstd.ts"
+
+/** How much is written at once that is not compressed, in bytes. */
+const pieceSize = 1024 * 1024
 
 const encoders: Readonly<Record<Compression.Format, string>> = {
   uncompressed: "uncompressed",
@@ -54,7 +58,8 @@ export const layer: Layer.Layer<Compression.Compression> = Layer.succeed(Compres
       if (Result.isFailure(level)) return Stream.fail(level.failure)
       switch (format) {
         case "uncompressed":
-          return content
+          // A tar comes in a piece for each header and file, each of which would be written by itself
+          return Stream.map(blocks(pieceSize, 0)(content), ({ bytes }) => bytes)
         case "gzip":
           return Gzip.compress(level.success)(content)
         case "zstd":
