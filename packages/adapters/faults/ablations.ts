@@ -83,7 +83,7 @@ const mutants: ReadonlyArray<Mutant> = [
     file: "internal/files.ts",
     from: "change(\"rename\", to, () => Fs.rename(from, to))",
     to: "change(\"rename\", to, () => Fs.copyFile(from, to).then(() => Fs.unlink(from)))",
-    check: "taggers"
+    check: "power"
   },
   {
     name: "no lock",

@@ -7,6 +7,8 @@
  */
 import * as NodeHash from "@effect-oci/adapters/NodeHash"
 import * as OciLayout from "@effect-oci/adapters/OciLayout"
+import * as StoreContent from "@effect-oci/adapters/StoreContent"
+import * as BlobStore from "@effect-oci/core/BlobStore"
 import * as Copy from "@effect-oci/core/Copy"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -127,7 +129,9 @@ const at = (layout: string, durability: OciLayout.Options["durability"] = "full"
 const copyImage = (from: string, to: string) =>
   Effect.gen(function*() {
     const [source, target] = [yield* at(from), yield* at(to)]
-    yield* Copy.image("one", { source, target, as: Option.some("one"), all: true })
+    // Each part on its own, because a copy of an image makes durable once more what it finds
+    for (const blob of yield* StoreContent.blobs(from)) yield* BlobStore.copy(blob, source.blobs, target.blobs)
+    yield* target.images.tag(Option.some("one"), yield* source.images.resolve(Option.some("one")))
   }).pipe(Effect.provide(NodeHash.layer))
 
 type Step = (layout: string) => {

@@ -6,9 +6,24 @@ import * as Verification from "@effect-oci/core/Verification"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { rmSync } from "node:fs"
-import { areaOf, either, fresh, type Outcome, pause, problemsOf, program, type Scale, startNode } from "./support.ts"
+import process from "node:process"
+import {
+  areaOf,
+  fresh,
+  type Outcome,
+  pause,
+  problemsOf,
+  program,
+  type Scale,
+  start,
+  startExporter,
+  startNode
+} from "./support.ts"
 
 const writers = 8
+
+/** Milliseconds that are enough to do it once. */
+const briefly = "300"
 
 const verify = (layout: string) =>
   Effect.gen(function*() {
@@ -17,10 +32,47 @@ const verify = (layout: string) =>
     return findings.map(({ digest, from, problem }) => `${digest}, which ${from ?? "nothing"} names, is ${problem}`)
   }).pipe(Effect.provide(OciLayout.layer(layout).pipe(Layer.provideMerge(NodeHash.layer))))
 
+/** Kills a collection at each name that it moves or removes, and lets a writer come after it. */
+const sweptKills = async (
+  publisher: string,
+  collector: string,
+  { add }: Pick<ReturnType<typeof problemsOf>, "add">
+) => {
+  let kills = 0
+  for (const system of ["rename", "unlink"]) {
+    for (let count = 1; count <= 6; count++) {
+      const layout = fresh("gc")
+      for (const name of ["kept", "dropped"]) {
+        const writer = await startExporter()
+        writer.send(`${layout} ${name} ${name}`)
+        await writer.finish()
+      }
+      // What was named is garbage when another image has its name
+      const writer = await startExporter()
+      writer.send(`${layout} dropped again`)
+      await writer.finish()
+      const inject = ["-e", `trace=${system}`, "-e", `inject=${system}:signal=SIGKILL:when=${count}`]
+      const command = [process.execPath, collector, layout, briefly]
+      const collection = start("strace", ["-f", "-o", fresh("calls"), ...inject, ...command], {
+        // Nothing but the collection moves anything then
+        env: { UV_THREADPOOL_SIZE: "1", NODE_COMPILE_CACHE: "" }
+      })
+      if ((await collection.finish()).signal === "SIGKILL") kills++
+      const at = `killed at the ${system} ${count}`
+      add(at, ...await Effect.runPromise(verify(layout)))
+      await startNode(publisher, [layout, "next", briefly]).finish()
+      add(at, ...await Effect.runPromise(verify(layout)))
+      add(at, ...areaOf(layout).map((name) => `left behind: ${name}`))
+      rmSync(layout, { recursive: true })
+    }
+  }
+  return kills
+}
+
 export const run = async (scale: Scale): Promise<Outcome> => {
   const { add, all } = problemsOf()
-  const rounds = either(scale, 2, 10)
-  const seconds = either(scale, 4, 10)
+  const rounds = scale.full ? 10 : 2
+  const seconds = scale.full ? 10 : 4
   let published = 0
   let removed = 0
   let kills = 0
@@ -32,7 +84,7 @@ export const run = async (scale: Scale): Promise<Outcome> => {
     const layout = fresh("gc")
     const deadline = performance.now() + seconds * 1000
     const left = () => Math.max(0, Math.round(deadline - performance.now()))
-    const first = startNode(publisher, [layout, "first", "1"])
+    const first = startNode(publisher, [layout, "first", briefly])
     await first.finish()
     // Each process is killed and started again, at its own random moments
     const live = async (isWriter: boolean, index: number) => {
@@ -54,16 +106,17 @@ export const run = async (scale: Scale): Promise<Outcome> => {
       }
     }
     await Promise.all([...Array.from({ length: writers }, (_, index) => live(true, index)), live(false, 0)])
-    const last = startNode(collector, [layout, "1"])
+    const last = startNode(collector, [layout, briefly])
     await last.finish()
     add(`round ${round}`, ...await Effect.runPromise(verify(layout)))
     add(`round ${round}`, ...areaOf(layout).map((name) => `left behind: ${name}`))
     rmSync(layout, { recursive: true })
   }
+  const swept = await sweptKills(publisher, collector, { add })
   if (removed === 0) add("gc", "nothing was ever garbage")
   return {
     figure: `${writers} writers and a collection after the other, ${rounds * seconds} s, ${kills} kills: ` +
-      `${published} images published, ${removed} blobs removed`,
+      `${published} images published, ${removed} blobs removed; ${swept} kills of a collection at each name that it changes`,
     problems: all
   }
 }

@@ -77,7 +77,7 @@ export const run = async (scale: Scale): Promise<Outcome> => {
     const layout = fresh("stopped")
     cpSync(old, layout, { recursive: true })
     const running = cli(...commands[which]?.(layout) ?? [])
-    await pause((0.1 + Math.random() * 0.9) * (spans[which] ?? 0) * 1.2)
+    await pause((0.4 + Math.random() * 0.7) * (spans[which] ?? 0))
     const { code, signal: by } = await running.kill(signal)
     const at = `${signal} to ${which === 0 ? "build" : "export"}`
     if (code === 0) outcomes.done++

@@ -21,7 +21,7 @@ export const levels = ["full", "batch", "process"] as const
  * made durable without the blobs that it names.
  *
  * - `full`, the default: it survives a power cut. Each blob is made durable as it is written.
- * - `batch`: the same, with all blobs made durable together, right before something names them. Faster with many small blobs.
+ * - `batch`: the same, with all blobs of an image made durable together, right before they are shown. Faster with many small blobs.
  * - `process`: it survives the death of the process, not that of the machine. For tests, and for stores that are made again
  *   when they are lost.
  *

@@ -8,7 +8,7 @@ import * as Option from "effect/Option"
 import { readFileSync } from "node:fs"
 import { join, relative } from "node:path"
 import { Files, type FileSystem } from "../src/internal/files.ts"
-import { addRef, at, put, putImage, tag } from "./stores.ts"
+import { addRef, at, put, putImage } from "./stores.ts"
 import { temporaryDirectory } from "./temporary.ts"
 
 const root = temporaryDirectory()
@@ -60,8 +60,8 @@ describe("durability", () => {
       "sync ."
     ],
     batch: [
+      ...times(3, "sync .effect-oci/new"),
       ...times(3, "place blobs/sha256/HEX"),
-      ...times(3, "sync blobs/sha256/HEX"),
       ...names,
       "sync .effect-oci/new",
       "place index.json",
@@ -97,7 +97,7 @@ describe("durability", () => {
           withoutMarker(log),
           {
             full: ["sync .effect-oci/new", "place blobs/sha256/HEX", ...names, ...ref],
-            batch: ["place blobs/sha256/HEX", "sync blobs/sha256/HEX", ...names, ...ref],
+            batch: ["sync .effect-oci/new", "place blobs/sha256/HEX", ...names, ...ref],
             process: ["place blobs/sha256/HEX", "place refs/second.json"]
           }[durability]
         )
@@ -134,17 +134,18 @@ describe("durability", () => {
             )
           }))
       }
+      // What somebody else has put in haste is found
+      yield* putImage(["a"]).pipe(at(directory, { durability: "process" }))
+      const publish = ImageStore.publish(Option.some("v1"), putImage(["a"]))
       yield* Effect.gen(function*() {
-        const { descriptor } = yield* putImage(["a"])
-        const before = readFileSync(join(directory, "index.json"), "utf8")
-        for (const name of ["v1", "v2"]) {
-          const error = yield* Effect.flip(tag(name, descriptor))
+        for (let times = 0; times < 2; times++) {
+          const error = yield* Effect.flip(publish)
           assert.strictEqual(error._tag === "StoreIo" && error.code, "EIO")
         }
-        assert.strictEqual(readFileSync(join(directory, "index.json"), "utf8"), before)
-        yield* putImage(["a"])
+        assert.deepStrictEqual(JSON.parse(readFileSync(join(directory, "index.json"), "utf8")).manifests, [])
+        assert.strictEqual(failures, 1)
         yield* put(MediaType.layer, "a")
-        yield* tag("v1", descriptor)
-      }).pipe(at(directory, { durability: "batch" }), Effect.provideService(Files, failing))
+        yield* publish
+      }).pipe(at(directory, { durability: "full" }), Effect.provideService(Files, failing))
     }))
 })

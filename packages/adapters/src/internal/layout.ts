@@ -139,9 +139,15 @@ interface Shared {
   readonly unsynced: Unsynced
 }
 
+/** A file that is made durable once: where that has failed, it is not tried again. */
+interface Staged {
+  readonly path: string
+  readonly synced: Effect.Effect<void, BlobStore.StoreIo>
+}
+
 /** What is staged is in the private area, by its digest, until it is published; what it refers to is held. */
 interface Staging {
-  readonly paths: Map<Digest.Digest, string>
+  readonly files: Map<Digest.Digest, Staged>
   readonly hold: (digests: Iterable<Digest.Digest>) => Effect.Effect<void, BlobStore.StoreIo>
 }
 
@@ -170,8 +176,9 @@ const makeWith = Effect.fnUntraced(function*(
   const newFile = Effect.flatMap(newPath, (path) => temporary(files, path))
   const isDurable = durability === "full" || durability === "batch"
   const sync = (file: Pick<File, "sync">) => isDurable ? file.sync : Effect.void
-  /** In a batch, blobs are made durable later. */
-  const syncBlob = (file: Pick<File, "sync">) => durability === "full" ? file.sync : Effect.void
+  /** In a batch, staged blobs are made durable together, before they are shown. */
+  const isSyncedAtOnce = durability === "full" || (durability === "batch" && staging === undefined)
+  const syncBlob = (file: Pick<File, "sync">) => isSyncedAtOnce ? file.sync : Effect.void
   const syncNames = (directory: string) => isDurable ? syncDirectory(files, directory) : Effect.void
   const written = new Map<Digest.Digest, Info>()
 
@@ -230,7 +237,7 @@ const makeWith = Effect.fnUntraced(function*(
   })
 
   const publicPath = (digest: Digest.Digest) => inside("blobs", Digest.algorithm(digest), Digest.encoded(digest))
-  const blobPath = (digest: Digest.Digest) => staging?.paths.get(digest) ?? publicPath(digest)
+  const blobPath = (digest: Digest.Digest) => staging?.files.get(digest)?.path ?? publicPath(digest)
 
   /** What has been put durably need not be made so again; but whoever put what is found may have been hasty. */
   const toBeSynced = (digest: Digest.Digest) => {
@@ -243,6 +250,14 @@ const makeWith = Effect.fnUntraced(function*(
     if (!isSynced) toBeSynced(digest)
   }
 
+  const syncFile = (path: string) =>
+    Effect.scoped(Effect.flatMap(openFile(files, path), ({ file }) => file.sync)).pipe(
+      Effect.catchTag(
+        "UnsafeFile",
+        ({ path }) => Effect.fail(new BlobStore.StoreIo({ operation: "fsync", path, code: "EINVAL" }))
+      )
+    )
+
   /** Moves a new file to where its blob is found. */
   const place = (
     digest: Digest.Digest,
@@ -254,9 +269,12 @@ const makeWith = Effect.fnUntraced(function*(
         yield* moveTo(publicPath(digest))
         return placed(digest, isSynced)
       }
-      const path = staging.paths.get(digest) ?? (yield* newPath)
+      const path = staging.files.get(digest)?.path ?? (yield* newPath)
       yield* moveTo(path)
-      staging.paths.set(digest, path)
+      staging.files.set(digest, {
+        path,
+        synced: isSynced || !isDurable ? Effect.void : yield* Effect.cached(syncFile(path))
+      })
     }))
 
   const checkBlobDirectories = Effect.fnUntraced(function*(digest: Digest.Digest) {
@@ -276,7 +294,7 @@ const makeWith = Effect.fnUntraced(function*(
       yield* prepare
       const algorithm = expected.digest === undefined ? "sha256" : Digest.algorithm(expected.digest)
       yield* directory(join("blobs", algorithm))
-      const file = yield* durability === "full" ? Effect.flatMap(newFile, writeBehind) : newFile
+      const file = yield* isSyncedAtOnce ? Effect.flatMap(newFile, writeBehind) : newFile
       const hasher = hash.make(algorithm)
       let size = 0
       const wrong = (digest: Digest.Digest, expected: number) =>
@@ -299,7 +317,7 @@ const makeWith = Effect.fnUntraced(function*(
       yield* file.close
       const info = yield* files.info(file.path)
       // Over what is there, if anything is: an equal blob is not worse for it, and a damaged one is mended
-      yield* place(digest, file.moveTo, durability === "full")
+      yield* place(digest, file.moveTo, isSyncedAtOnce)
       written.set(digest, info)
       return { digest, size }
     }))
@@ -336,7 +354,7 @@ const makeWith = Effect.fnUntraced(function*(
   /** What is found in a stage is there to be referred to: it is held, and looked at again when it is. */
   const inspect = Effect.fnUntraced(function*(blob: BlobStore.Blob) {
     const found = yield* look(blob)
-    if (found === undefined || staging === undefined || staging.paths.has(blob.digest)) return found
+    if (found === undefined || staging === undefined || staging.files.has(blob.digest)) return found
     yield* prepare
     yield* staging.hold([blob.digest])
     const info = yield* look(blob)
@@ -408,7 +426,7 @@ const makeWith = Effect.fnUntraced(function*(
       if (!(yield* duplicate(files, from.blobPath(blob.digest), info, copy))) return undefined
       const opened = yield* openFile(files, copy)
       if (how === "verified") yield* verify(from.root, blob, opened.file, opened.info, onRead)
-      yield* place(blob.digest, (path) => files.rename(copy, path), how === "verified" && durability === "full")
+      yield* place(blob.digest, (path) => files.rename(copy, path), how === "verified" && isSyncedAtOnce)
       return yield* asOf(opened.info, blobPath(blob.digest))
     }))
 
@@ -424,35 +442,35 @@ const makeWith = Effect.fnUntraced(function*(
     )
 
   const stage = Effect.gen(function*() {
-    const paths = new Map<Digest.Digest, string>()
+    const staging: Staging = { files: new Map(), hold: yield* Lease.make(files, area) }
     yield* Effect.addFinalizer(() =>
-      Effect.forEach(paths.values(), (path) => Effect.ignore(files.remove(path)), { discard: true })
+      Effect.forEach(staging.files.values(), ({ path }) => Effect.ignore(files.remove(path)), { discard: true })
     )
-    const staging = { paths, hold: yield* Lease.make(files, area) }
     const view = yield* makeWith(path, lockTimeout, durability, shared, staging)
     return { store: view.blobs, publish: view.publish }
   }).pipe(Effect.provideService(Hash.Hash, hash))
 
   const publish = Effect.gen(function*() {
     if (staging === undefined) return
-    yield* staging.hold(staging.paths.keys())
+    yield* staging.hold(staging.files.keys())
+    // What is shown is right, also after a power cut that came before anything named it
+    yield* Effect.forEach(staging.files.values(), ({ synced }) => synced, {
+      concurrency: syncConcurrency,
+      discard: true
+    })
     yield* Effect.forEach(
-      staging.paths,
-      ([digest, path]) =>
+      staging.files,
+      ([digest, { path }]) =>
         Effect.uninterruptible(Effect.map(files.rename(path, publicPath(digest)), () => {
-          staging.paths.delete(digest)
-          placed(digest, durability === "full")
+          staging.files.delete(digest)
+          placed(digest, true)
         })),
       { discard: true }
     )
   })
 
   const syncOne = (digest: Digest.Digest) =>
-    Effect.scoped(Effect.flatMap(openFile(files, publicPath(digest)), ({ file }) => file.sync)).pipe(
-      Effect.catchTag(
-        "UnsafeFile",
-        ({ path }) => Effect.fail(new BlobStore.StoreIo({ operation: "fsync", path, code: "EINVAL" }))
-      ),
+    syncFile(publicPath(digest)).pipe(
       // What is gone is nobody's any more
       absentAs(undefined),
       Effect.tapError((error) => Effect.sync(() => shared.unsynced.set(digest, error))),

@@ -52,12 +52,13 @@ const keyOf = ({ holder, info }: Found): string =>
     onSome: ({ nonce }) => nonce.replaceAll(/[^\w.-]/g, "_").slice(0, 100)
   })
 
-/** Only ever removes the holder's own lock, whatever has become of it meanwhile. */
-const release = Effect.fnUntraced(function*(files: FileSystem, path: string, holder: Holder) {
-  const found = Option.flatMap(yield* read(files, path), (found) => found.holder)
-  if (Option.isSome(found) && found.value.nonce === holder.nonce) {
-    yield* absentAs(undefined)(files.remove(path))
-  }
+/**
+ * Only ever removes the holder's own lock, whatever has become of it meanwhile. It is not opened: where no more files can
+ * be open, it would stay for as long as this process lives.
+ */
+const release = Effect.fnUntraced(function*(files: FileSystem, path: string, own: Info) {
+  const found = yield* absentAs(undefined)(files.info(path))
+  if (found?.identity === own.identity && found.mtime === own.mtime) yield* absentAs(undefined)(files.remove(path))
 })
 
 const describe = (found: Option.Option<Found>): string =>
@@ -67,9 +68,12 @@ const describe = (found: Option.Option<Found>): string =>
   })
 
 /** How long is waited between two attempts, in milliseconds: longer each time, up to the last. */
-const pauses = [1, 2, 4, 8, 16, 32] as const
+const pauses = [2, 4, 8, 16, 32, 64] as const
 
 const pauseAfter = (attempt: number): number => pauses[Math.min(attempt, pauses.length - 1)] ?? 1
+
+/** One in so many attempts looks who holds the lock, which costs many times what the attempt itself does. */
+const lookEvery = 4
 
 /** How long is waited without a word, in milliseconds. */
 const patience = 1000
@@ -147,9 +151,10 @@ export const withLock = (files: FileSystem, directory: string, timeout: Duration
       const path = join(directory, "lock")
       const owner = yield* Owner.self(files)
       const holder: Holder = { ...owner, nonce: randomUUID(), since: DateTime.formatIso(yield* DateTime.now) }
-      yield* Effect.scoped(Effect.gen(function*() {
+      const own = yield* Effect.scoped(Effect.gen(function*() {
         const file = yield* temporary(files, join(directory, Owner.nameFor("lock", owner)))
         yield* file.write(new TextEncoder().encode(yield* Effect.orDie(encode(holder))))
+        const own = yield* file.info
         const take = files.link(file.path, path).pipe(
           Effect.as(true),
           Effect.catchIf((error) => error.code === "EEXIST", () => Effect.succeed(false))
@@ -157,7 +162,7 @@ export const withLock = (files: FileSystem, directory: string, timeout: Duration
         const start = yield* Clock.currentTimeMillis
         let isTold = false
         for (let attempt = 0; !(yield* take); attempt++) {
-          yield* breakAbandoned(files, directory, file)
+          if (attempt % lookEvery === 0) yield* breakAbandoned(files, directory, file)
           const waited = (yield* Clock.currentTimeMillis) - start
           if (waited >= Duration.toMillis(timeout)) {
             return yield* new StoreLocked({ path, holder: describe(yield* read(files, path)) })
@@ -168,13 +173,14 @@ export const withLock = (files: FileSystem, directory: string, timeout: Duration
           }
           yield* restore(Effect.sleep(Duration.millis(pauseAfter(attempt) * (0.5 + (yield* Random.next)))))
         }
+        return own
       }))
       const beating = yield* Effect.forkChild(
         Effect.interruptible(Effect.forever(Effect.andThen(Effect.sleep(beat), Effect.ignore(touch(files, path)))))
       )
       const exit = yield* Effect.exit(restore(effect))
       yield* Fiber.interrupt(beating)
-      yield* release(files, path, holder)
+      yield* release(files, path, own)
       return yield* exit
     })
   )
