@@ -117,7 +117,7 @@ const make = Effect.fnUntraced(function*(path: string, options: Options) {
 
   /** Whether it is the cache's own copy of a blob that an error is about. */
   const isOwnFault = (error: BlobStore.BlobStoreError, { digest }: BlobStore.Blob): boolean =>
-    error._tag === "StoreIo"
+    error._tag === "StoreIo" || error._tag === "RegistryError"
       ? false
       : error._tag === "UnsafeFile"
       ? error.path === cache.blobPath(digest)

@@ -12,6 +12,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Hash from "./Hash.ts"
+import * as RegistryError from "./RegistryError.ts"
 
 /**
  * Error raised where a store does not hold a blob.
@@ -127,7 +128,14 @@ const reasons: Readonly<Record<string, string>> = {
  * @category errors
  * @since 0.1.0
  */
-export const BlobStoreError = Schema.Union([BlobMissing, DigestMismatch, SizeMismatch, UnsafeFile, StoreIo])
+export const BlobStoreError = Schema.Union([
+  BlobMissing,
+  DigestMismatch,
+  SizeMismatch,
+  UnsafeFile,
+  StoreIo,
+  RegistryError.RegistryError
+])
 
 /**
  * @category errors
@@ -136,12 +144,13 @@ export const BlobStoreError = Schema.Union([BlobMissing, DigestMismatch, SizeMis
 export type BlobStoreError = typeof BlobStoreError.Type
 
 /**
- * What a stored blob is found and verified by: a descriptor, or as much of one as is known.
+ * What a stored blob is found and verified by: a descriptor, or as much of one as is known. The media type matters where
+ * manifests have another place than other blobs, as in a registry.
  *
  * @category models
  * @since 0.1.0
  */
-export type Blob = Pick<Descriptor.Descriptor, "digest" | "size">
+export type Blob = Pick<Descriptor.Descriptor, "digest" | "size"> & Partial<Pick<Descriptor.Descriptor, "mediaType">>
 
 /**
  * What is known of content before it is stored.
@@ -278,13 +287,16 @@ export const staged = <A, E, R, B, E2, R2>(
   }))
 
 /**
- * Stores a document that is in memory.
+ * Stores a document that is in memory. Its media type is needed where manifests have another place than other blobs.
  *
  * @category combinators
  * @since 0.1.0
  */
-export const putBytes = (bytes: Uint8Array): Effect.Effect<Blob, BlobStoreError, BlobStore> =>
-  BlobStore.use((store) => store.put(Stream.succeed(bytes)))
+export const putBytes = (
+  bytes: Uint8Array,
+  mediaType?: string
+): Effect.Effect<Blob, BlobStoreError, BlobStore> =>
+  BlobStore.use((store) => store.put(Stream.succeed(bytes), mediaType === undefined ? {} : { mediaType }))
 
 /**
  * Gets a whole blob into memory: only for documents. One whose descriptor says that it is larger than `limit` bytes, 4 MiB

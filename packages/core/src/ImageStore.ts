@@ -18,6 +18,7 @@ import {
   type StoreIo,
   type UnsafeFile
 } from "./BlobStore.ts"
+import type { RegistryError } from "./RegistryError.ts"
 
 /**
  * What the name of an image looks like, in words.
@@ -170,6 +171,7 @@ export type ImageStoreError =
   | StoreLocked
   | UnsafeFile
   | StoreIo
+  | RegistryError
 
 /**
  * An image of a store: its name, if it has one, and the descriptor of its manifest or index.

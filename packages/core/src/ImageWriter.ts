@@ -61,7 +61,7 @@ export const store = (
   mediaType: string,
   bytes: Uint8Array
 ): Effect.Effect<Descriptor.Descriptor, WriteFailed, BlobStore.BlobStore> =>
-  BlobStore.putBytes(bytes).pipe(
+  BlobStore.putBytes(bytes, mediaType).pipe(
     Effect.mapError((cause) => new WriteFailed({ document, cause })),
     Progress.oneOff(`exporting ${document}`),
     Effect.map(({ digest, size }) => ({ mediaType, digest, size }))

@@ -29,6 +29,7 @@ const toFact = (error: BlobStoreError, size: number): Fact => {
       return { _tag: "SizeMismatch", digest: error.digest, expected: size, found: error.found }
     case "UnsafeFile":
     case "StoreIo":
+    case "RegistryError":
       return { _tag: "Unreadable", reason: error.message }
   }
 }
