@@ -1,6 +1,6 @@
 /** What the checks share: places for files, programs that are started and stopped, and what a check tells. */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process"
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs"
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import process from "node:process"
@@ -74,6 +74,8 @@ export const freshDirectory = (name: string): string => {
 }
 
 const compiled = join(root, "compiled")
+// Else each start of a program would first find out that it is a module
+writeFileSync(join(root, "package.json"), `{"type":"module"}`)
 
 const bundles = new Map<string, Promise<string>>()
 

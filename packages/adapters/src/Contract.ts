@@ -342,31 +342,38 @@ export const blobStore: ReadonlyArray<Case<BlobStore.BlobStore | Hash.Hash>> = [
     }))
 ]
 
-const descriptorOf = (text: string): Effect.Effect<
+/** A manifest that says a text: a registry takes nothing else. */
+const descriptorOf = Effect.fnUntraced(function*(text: string): Effect.fn.Return<
   Descriptor.Descriptor,
   BlobStore.BlobStoreError,
   BlobStore.BlobStore
-> => Effect.map(BlobStore.putBytes(bytesOf(text)), (blob) => ({ mediaType: MediaType.imageManifest, ...blob }))
+> {
+  const mediaType = MediaType.imageManifest
+  const config = { mediaType: MediaType.imageConfig, ...yield* BlobStore.putBytes(bytesOf("{}"), MediaType.imageConfig) }
+  const manifest = { schemaVersion: 2, mediaType, config, layers: [], annotations: { text } }
+  return { mediaType, ...yield* BlobStore.putBytes(bytesOf(JSON.stringify(manifest)), mediaType) }
+})
 
 const namesOf = (images: ReadonlyArray<ImageStore.Image>) => images.map(({ name }) => Option.getOrNull(name))
 
 /**
- * What an `ImageStore` promises, together with the `BlobStore` that holds its images.
+ * What an `ImageStore` promises whose names are tags, as those of a registry are, together with the `BlobStore` that holds its
+ * images. All of it is among what every other `ImageStore` promises.
  *
  * @category testing
  * @since 0.1.0
  */
-export const imageStore: ReadonlyArray<Case<ImageStore.ImageStore | BlobStore.BlobStore | Hash.Hash>> = [
+export const imageTags: ReadonlyArray<Case<ImageStore.ImageStore | BlobStore.BlobStore | Hash.Hash>> = [
   promise("an image is found by its name", (expect) =>
     Effect.gen(function*() {
       const store = yield* ImageStore.ImageStore
       const one = yield* descriptorOf("one")
       const two = yield* descriptorOf("two")
       yield* store.tag(Option.some("v1"), one)
-      yield* store.tag(Option.some("sub/v1.2_3-x:y@z+w--q"), two)
+      yield* store.tag(Option.some("v1.2_3-x"), two)
       yield* expect("v1", (yield* store.resolve(Option.some("v1"))).digest, one.digest)
-      yield* expect("the other", (yield* store.resolve(Option.some("sub/v1.2_3-x:y@z+w--q"))).digest, two.digest)
-      yield* expect("the names", namesOf(yield* store.list), ["v1", "sub/v1.2_3-x:y@z+w--q"])
+      yield* expect("the other", (yield* store.resolve(Option.some("v1.2_3-x"))).digest, two.digest)
+      yield* expect("the names", namesOf(yield* store.list), ["v1", "v1.2_3-x"])
     })),
   promise("a name goes from one image to the next", (expect) =>
     Effect.gen(function*() {
@@ -378,15 +385,6 @@ export const imageStore: ReadonlyArray<Case<ImageStore.ImageStore | BlobStore.Bl
       yield* expect("a", (yield* store.resolve(Option.some("a"))).digest, two.digest)
       yield* expect("b", (yield* store.resolve(Option.some("b"))).digest, one.digest)
       yield* expect("the names", namesOf(yield* store.list), ["a", "b"])
-    })),
-  promise("the image without a name is replaced by the next", (expect) =>
-    Effect.gen(function*() {
-      const store = yield* ImageStore.ImageStore
-      const [one, two] = [yield* descriptorOf("one"), yield* descriptorOf("two")]
-      yield* store.tag(Option.none(), one)
-      yield* store.tag(Option.none(), two)
-      yield* expect("the only one", (yield* store.resolve(Option.none())).digest, two.digest)
-      yield* expect("the names", namesOf(yield* store.list), [null])
     })),
   promise("without a name, an image has to be the only one", (expect) =>
     Effect.gen(function*() {
@@ -407,11 +405,11 @@ export const imageStore: ReadonlyArray<Case<ImageStore.ImageStore | BlobStore.Bl
       yield* expect("the error", error._tag, "ImageMissing")
       yield* expect("the names", error._tag === "ImageMissing" ? error.names : [], ["a"])
     })),
-  promise("a name follows the grammar", (expect) =>
+  promise("a name follows the grammar of tags", (expect) =>
     Effect.gen(function*() {
       const store = yield* ImageStore.ImageStore
       const one = yield* descriptorOf("one")
-      for (const name of ["", "-a", "a-", "a..b", "a//b", "/a", "a/", "a b", "a\nb", "a\0", "../x", "ä", "a---b"]) {
+      for (const name of ["", "-a", "a//b", "/a", "a/", "a b", "a\nb", "a\0", "../x", "ä", "a?b", "a%2fb"]) {
         yield* expect(JSON.stringify(name), yield* tagOf(store.tag(Option.some(name), one)), "InvalidImageName")
       }
     })),
@@ -422,6 +420,65 @@ export const imageStore: ReadonlyArray<Case<ImageStore.ImageStore | BlobStore.Bl
       const absent = { mediaType: MediaType.imageManifest, ...yield* blobOf(bytesOf("absent")) }
       yield* expect("the error", yield* tagOf(store.tag(Option.some("b"), absent)), "BlobMissing")
       yield* expect("the names", namesOf(yield* store.list), ["a"])
+    })),
+  promise("a name that is taken away is gone, and nothing else", (expect) =>
+    Effect.gen(function*() {
+      const store = yield* ImageStore.ImageStore
+      const one = yield* descriptorOf("one")
+      yield* store.tag(Option.some("a"), one)
+      yield* store.tag(Option.some("b"), one)
+      yield* store.untag(Option.some("a"))
+      yield* expect("the names", namesOf(yield* store.list), ["b"])
+      yield* expect("its blob", yield* BlobStore.BlobStore.use((blobs) => blobs.has(one)), true)
+      const error = yield* errorOf(store.untag(Option.some("a")))
+      yield* expect("once more", error._tag, "ImageMissing")
+      yield* expect("the names it tells", error._tag === "ImageMissing" ? error.names : [], ["b"])
+      yield* expect("the unnamed", yield* tagOf(store.untag(Option.none())), "ImageMissing")
+      yield* store.untag(Option.some("b"))
+      yield* expect("in the end", namesOf(yield* store.list), [])
+    })),
+  promise("names that are given at once are all kept", (expect) =>
+    Effect.gen(function*() {
+      const store = yield* ImageStore.ImageStore
+      const one = yield* descriptorOf("one")
+      const names = Array.from({ length: 20 }, (_, index) => `v${index + 10}`)
+      yield* Effect.forEach(names, (name) => store.tag(Option.some(name), one), { concurrency: "unbounded" })
+      yield* expect("the names", namesOf(yield* store.list).toSorted(), names)
+    }))
+]
+
+/**
+ * What an `ImageStore` promises, together with the `BlobStore` that holds its images.
+ *
+ * @category testing
+ * @since 0.1.0
+ */
+export const imageStore: ReadonlyArray<Case<ImageStore.ImageStore | BlobStore.BlobStore | Hash.Hash>> = [
+  ...imageTags,
+  promise("a name may have several parts", (expect) =>
+    Effect.gen(function*() {
+      const store = yield* ImageStore.ImageStore
+      const one = yield* descriptorOf("one")
+      yield* store.tag(Option.some("sub/v1.2_3-x:y@z+w--q"), one)
+      yield* expect("it", (yield* store.resolve(Option.some("sub/v1.2_3-x:y@z+w--q"))).digest, one.digest)
+      yield* expect("the names", namesOf(yield* store.list), ["sub/v1.2_3-x:y@z+w--q"])
+    })),
+  promise("the image without a name is replaced by the next", (expect) =>
+    Effect.gen(function*() {
+      const store = yield* ImageStore.ImageStore
+      const [one, two] = [yield* descriptorOf("one"), yield* descriptorOf("two")]
+      yield* store.tag(Option.none(), one)
+      yield* store.tag(Option.none(), two)
+      yield* expect("the only one", (yield* store.resolve(Option.none())).digest, two.digest)
+      yield* expect("the names", namesOf(yield* store.list), [null])
+    })),
+  promise("a name follows the grammar", (expect) =>
+    Effect.gen(function*() {
+      const store = yield* ImageStore.ImageStore
+      const one = yield* descriptorOf("one")
+      for (const name of ["a-", "a..b", "a---b", "_a"]) {
+        yield* expect(JSON.stringify(name), yield* tagOf(store.tag(Option.some(name), one)), "InvalidImageName")
+      }
     })),
   promise("what a descriptor says is kept", (expect) =>
     Effect.gen(function*() {
@@ -437,7 +494,7 @@ export const imageStore: ReadonlyArray<Case<ImageStore.ImageStore | BlobStore.Bl
       yield* expect("the platform", found.platform, full.platform)
       yield* expect("the annotation", found.annotations?.["a"], "1")
     })),
-  promise("a name that is taken away is gone, and nothing else", (expect) =>
+  promise("the image without a name is taken away alone", (expect) =>
     Effect.gen(function*() {
       const store = yield* ImageStore.ImageStore
       const [one, two] = [yield* descriptorOf("one"), yield* descriptorOf("two")]
@@ -455,14 +512,6 @@ export const imageStore: ReadonlyArray<Case<ImageStore.ImageStore | BlobStore.Bl
       yield* expect("the unnamed, once more", yield* tagOf(store.untag(Option.none())), "ImageMissing")
       yield* store.untag(Option.some("b"))
       yield* expect("in the end", namesOf(yield* store.list), [])
-    })),
-  promise("names that are given at once are all kept", (expect) =>
-    Effect.gen(function*() {
-      const store = yield* ImageStore.ImageStore
-      const one = yield* descriptorOf("one")
-      const names = Array.from({ length: 20 }, (_, index) => `v${index + 10}`)
-      yield* Effect.forEach(names, (name) => store.tag(Option.some(name), one), { concurrency: "unbounded" })
-      yield* expect("the names", namesOf(yield* store.list).toSorted(), names)
     }))
 ]
 
@@ -495,7 +544,7 @@ export const refs: ReadonlyArray<
   promise("a ref is acquired as it was added", (expect) =>
     Effect.scoped(Effect.gen(function*() {
       const store = yield* RefStore.RefStore
-      const document = yield* refDocument("base layer")
+      const document = { ...yield* refDocument("base layer"), origin: "oci:out" }
       yield* store.add("base", document)
       const ref = yield* acquire("base")
       yield* expect("its name", ref.name, "base")
@@ -504,6 +553,7 @@ export const refs: ReadonlyArray<
       yield* expect("its descriptor", ref.layer?.descriptor, document.layer)
       yield* expect("its diff ID", ref.layer?.diffId, document.diffId)
       yield* expect("its encoder", ref.layer?.encoder, document.encoder)
+      yield* expect("its origin", ref.origin, document.origin)
       const content = yield* Stream.mkUint8Array(ref.layer?.content ?? Stream.empty)
       yield* expect("its content", isEqual(content, bytesOf("base layer")), true)
       yield* expect("its parent", Option.isNone(yield* ref.parent), true)
@@ -584,6 +634,7 @@ export const refs: ReadonlyArray<
       yield* store.add("app", first)
       yield* expect("equal content", yield* tagOf(store.add("app", first)), "success")
       yield* expect("of another encoder", yield* tagOf(store.add("app", { ...first, encoder: "gzip-2" })), "success")
+      yield* expect("of another origin", yield* tagOf(store.add("app", { ...first, origin: "oci:out" })), "success")
       yield* expect("other content", yield* tagOf(store.add("app", second)), "RefExists")
       yield* expect("it is the first", (yield* chainOf("app")).map((ref) => ref.description), ["first"])
       yield* store.add("app", second, { replace: true })

@@ -7,11 +7,13 @@ import * as Predicate from "effect/Predicate"
 
 const advice: Readonly<Record<string, string>> = {
   BlobMissing: "the store has lost it: add the ref again, or export the image again",
+  ChainAmbiguous: "--chain chooses one, by its digest",
   ConversionRefused: "leave --format out, or take one image without its attestations: --platform, without --all",
   DigestMismatch: "the store is damaged: add the ref again, or export the image again, which mends it",
   ImageAmbiguous: "write the tag behind the directory, as in oci:DIR:TAG",
   LayerUnknown: "add the ref again with --replace",
   MissingPlatform: "a config has to say \"os\" and \"architecture\", such as \"linux\" and \"amd64\"",
+  NotACache: "an image is written as oci:DIR[:TAG]",
   PlatformMismatch: "--platform chooses another one",
   RefExists: "--replace replaces it",
   RefMissing: "`effect-oci ref list` shows the refs that there are; --store names another directory",

@@ -14,6 +14,7 @@ import process from "node:process"
 import manifest from "../package.json" with { type: "json" }
 import * as Failure from "./Failure.ts"
 import * as Help from "./Help.ts"
+import { Insecure } from "./Insecure.ts"
 import * as Log from "./Log.ts"
 import * as Output from "./Output.ts"
 import * as Process from "./Process.ts"
@@ -25,7 +26,13 @@ import * as Process from "./Process.ts"
  * @since 0.1.0
  */
 // A command's name is part of its type, invariantly; `any` is the one name that stands for all of them
-export type AnyCommand = Command.Command<any, never, unknown, unknown, Command.Environment | Output.Output>
+export type AnyCommand = Command.Command<
+  any,
+  never,
+  unknown,
+  unknown,
+  Command.Environment | Output.Output | Insecure
+>
 
 /**
  * The commands by name: each behind the import of its module, or a group of further ones.
@@ -80,7 +87,8 @@ export const run = (
   Effect.gen(function*() {
     const root = Command.make("effect-oci").pipe(
       Command.withDescription("Build, patch and export OCI container images without a daemon"),
-      Command.withSubcommands(yield* Effect.promise(() => load(commands, args)))
+      Command.withSubcommands(yield* Effect.promise(() => load(commands, args))),
+      Command.withGlobalFlags([Insecure])
     )
     yield* Command.runWith(root, { version: manifest.version })(args)
   }).pipe(

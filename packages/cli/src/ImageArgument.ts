@@ -1,9 +1,10 @@
 /**
  * Where an image is, as the command line writes it, in skopeo's words: `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
- * `docker-archive:FILE[:NAME:TAG]` and `dir:PATH`. `@DIGEST` in the place of a tag chooses by digest.
+ * `docker-archive:FILE[:NAME:TAG]`, `dir:PATH` and `docker://NAME[:TAG]`. `@DIGEST` in the place of a tag chooses by digest.
  *
  * As with skopeo, the first colon after the transport ends the path, so that a tag may be a whole reference
- * (`oci:out:docker.io/library/alpine:3`), and a path with a colon in it cannot be written, save after `dir:`.
+ * (`oci:out:docker.io/library/alpine:3`), and a path with a colon in it cannot be written, save after `dir:`. The name of an
+ * image in a registry is read as Docker reads it: `docker://alpine` is `docker://docker.io/library/alpine:latest`.
  *
  * @since 0.1.0
  */
@@ -39,7 +40,8 @@ const forms = {
   oci: { form: "oci:DIR[:TAG]", path: "a directory", example: "oci:out:latest" },
   "oci-archive": { form: "oci-archive:FILE[:TAG]", path: "a file", example: "oci-archive:out.tar:latest" },
   "docker-archive": { form: "docker-archive:FILE[:NAME:TAG]", path: "a file", example: "docker-archive:out.tar:app:1" },
-  dir: { form: "dir:PATH", path: "a directory", example: "dir:out" }
+  dir: { form: "dir:PATH", path: "a directory", example: "dir:out" },
+  docker: { form: "docker://NAME[:TAG]", path: "a name", example: "docker://registry.example.com/team/app:1" }
 } as const
 
 /**
@@ -61,7 +63,8 @@ const isTransport = (text: string): text is Transport => Object.hasOwn(forms, te
 export const syntax: string = Object.values(forms).map(({ form }) => form).join(", ")
 
 /**
- * An image in a store: the store's path, and the image's tag unless it is the unnamed one, or its digest.
+ * An image in a store: the store's path, and the image's tag unless it is the unnamed one, or its digest. The path of a
+ * registry is that of one repository, such as `docker.io/library/alpine`.
  *
  * @category models
  * @since 0.1.0
@@ -78,7 +81,6 @@ const transportOf = (text: string): string | undefined => /^([a-z][a-z0-9+.-]*):
 
 /** Transports of skopeo that lead to no store of ours, and what to do about it. */
 const elsewhere: Readonly<Record<string, string>> = {
-  docker: "registries are not supported yet: bring the image here first, as with skopeo copy IMAGE oci:DIR:TAG",
   "docker-daemon": "engines are not supported yet: save the image first, as with docker save -o FILE NAME, " +
     "and write docker-archive:FILE",
   "containers-storage":
@@ -88,8 +90,28 @@ const elsewhere: Readonly<Record<string, string>> = {
 const isTag = (transport: Transport, tag: string): boolean =>
   transport === "docker-archive" ? Result.isSuccess(ImageReference.parse(tag)) : ImageStore.isName(tag)
 
+/** Reads what stands behind `docker:`, as it is written. */
+const parseName = (image: string): Result.Result<ImageArgument, InvalidImageArgument> => {
+  const invalid = (found: string, advice: string) =>
+    Result.fail(new InvalidImageArgument({ image, expected: "the name of an image after docker://", found, advice }))
+
+  const { example, form } = forms.docker
+  const name = /^docker:\/\/(.*)$/s.exec(image)?.[1]
+  if (name === undefined) return invalid("no two slashes", `write ${form}, such as ${example}`)
+  return Result.match(ImageReference.parse(name), {
+    onSuccess: ({ digest, domain, path, tag }) =>
+      Result.succeed({
+        transport: "docker",
+        path: `${domain}/${path}`,
+        tag: Option.isSome(digest) ? Option.none() : tag,
+        digest
+      }),
+    onFailure: ({ advice, found }) => invalid(found, advice)
+  })
+}
+
 /**
- * Reads where an image is.
+ * Reads where an image is. In a registry it has the tag `latest` where nothing else is said.
  *
  * @category decoding
  * @since 0.1.0
@@ -108,6 +130,12 @@ export const parse = (image: string): Result.Result<ImageArgument, InvalidImageA
       JSON.stringify(transport),
       (Object.hasOwn(elsewhere, transport) ? elsewhere[transport] : undefined) ?? `write ${syntax}`
     )
+  }
+  if (transport === "docker") {
+    return Result.map(parseName(image), (named) => ({
+      ...named,
+      tag: Option.isSome(named.digest) ? named.tag : Option.orElseSome(named.tag, () => "latest")
+    }))
   }
   const { example, form, path: kind } = forms[transport]
   const rest = image.slice(transport.length + 1)
@@ -165,17 +193,20 @@ export const parseTarget = (image: string): Result.Result<ImageArgument, Invalid
  * @since 0.1.0
  */
 export const parseStore = (image: string): Result.Result<ImageArgument, InvalidImageArgument> =>
-  Result.flatMap(parse(image), (argument) =>
-    Option.isNone(argument.digest) && Option.isNone(argument.tag)
-      ? Result.succeed(argument)
-      : Result.fail(
-        new InvalidImageArgument({
-          image,
-          expected: "a store with all its images",
-          found: "one image",
-          advice: `leave the ${Option.isSome(argument.tag) ? "tag" : "digest"} out`
-        })
-      ))
+  Result.flatMap(
+    transportOf(image) === "docker" ? parseName(image) : parse(image),
+    (argument) =>
+      Option.isNone(argument.digest) && Option.isNone(argument.tag)
+        ? Result.succeed(argument)
+        : Result.fail(
+          new InvalidImageArgument({
+            image,
+            expected: "a store with all its images",
+            found: "one image",
+            advice: `leave the ${Option.isSome(argument.tag) ? "tag" : "digest"} out`
+          })
+        )
+  )
 
 /**
  * Writes it back.
@@ -184,6 +215,6 @@ export const parseStore = (image: string): Result.Result<ImageArgument, InvalidI
  * @since 0.1.0
  */
 export const format = ({ digest, path, tag, transport }: ImageArgument): string =>
-  `${transport}:${path}` +
+  `${transport}:${transport === "docker" ? "//" : ""}${path}` +
   Option.match(tag, { onNone: () => "", onSome: (name) => `:${name}` }) +
   Option.match(digest, { onNone: () => "", onSome: (digest) => `@${digest}` })

@@ -24,6 +24,7 @@ export interface RefSummary {
   readonly layer?: Descriptor.Descriptor
   readonly diffId?: Digest.Digest
   readonly encoder?: string
+  readonly origin?: string
 }
 
 /**
@@ -37,7 +38,8 @@ export const fromRef = (ref: CacheRef.Ref, parent: string | undefined): RefSumma
   ...(parent === undefined ? {} : { parent }),
   ...(ref.description === "" ? {} : { description: ref.description }),
   ...(ref.createdAt === undefined ? {} : { created: Timestamp.format(ref.createdAt) }),
-  ...(ref.layer === undefined ? {} : RefDocument.ofLayer(ref.layer))
+  ...(ref.layer === undefined ? {} : RefDocument.ofLayer(ref.layer)),
+  ...(ref.origin === undefined ? {} : { origin: ref.origin })
 })
 
 /**
@@ -65,7 +67,8 @@ export const describe = (self: RefSummary): string =>
     ["size", self.layer === undefined ? "" : Table.exactSize(self.layer.size)],
     ["digest", self.layer?.digest ?? ""],
     ["diff ID", self.diffId ?? ""],
-    ["encoder", self.encoder ?? ""]
+    ["encoder", self.encoder ?? ""],
+    ...(self.origin === undefined ? [] : [["from", self.origin]])
   ])
 
 /**
@@ -89,3 +92,19 @@ export const row = (self: RefSummary): Table.Row => [
  * @since 0.1.0
  */
 export const columns: Table.Row = ["NAME", "PARENT", "CREATED", "SIZE", "DESCRIPTION"]
+
+/**
+ * Tells of refs in a table. Where any of them was imported, a column tells where from.
+ *
+ * @category formatting
+ * @since 0.1.0
+ */
+export const table = (refs: ReadonlyArray<RefSummary>): string => {
+  const isFromElsewhere = refs.some(({ origin }) => origin !== undefined)
+  const withOrigin = (cells: Table.Row, origin: string): Table.Row =>
+    isFromElsewhere ? [...cells.slice(0, -1), origin, ...cells.slice(-1)] : cells
+  return Table.format(
+    [withOrigin(columns, "FROM"), ...refs.map((ref) => withOrigin(row(ref), ref.origin ?? ""))],
+    [3]
+  )
+}

@@ -10,7 +10,9 @@ import * as NodeHash from "@effect-oci/adapters/NodeHash"
 import * as OciArchive from "@effect-oci/adapters/OciArchive"
 import * as OciLayout from "@effect-oci/adapters/OciLayout"
 import * as BlobStore from "@effect-oci/core/BlobStore"
+import type * as Compression from "@effect-oci/core/Compression"
 import * as Copy from "@effect-oci/core/Copy"
+import type * as Hash from "@effect-oci/core/Hash"
 import * as ImageStore from "@effect-oci/core/ImageStore"
 import * as ImageTree from "@effect-oci/core/ImageTree"
 import * as Effect from "effect/Effect"
@@ -18,8 +20,19 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type * as ImageArgument from "./ImageArgument.ts"
+import type { Insecure } from "./Insecure.ts"
 
-const storeAt = ({ path, transport }: ImageArgument.ImageArgument) => {
+/** What speaks HTTP is loaded where it is needed: it takes longer to start than all the rest. */
+const registryAt = (name: string) =>
+  Layer.unwrap(Effect.map(Effect.promise(() => import("./RegistryTransport.ts")), ({ layer }) => layer(name)))
+
+const storeAt = (
+  { path, transport }: ImageArgument.ImageArgument
+): Layer.Layer<
+  BlobStore.BlobStore | ImageStore.ImageStore,
+  never,
+  Compression.Compression | Hash.Hash | Insecure
+> => {
   switch (transport) {
     case "oci":
       return OciLayout.layer(path)
@@ -29,6 +42,8 @@ const storeAt = ({ path, transport }: ImageArgument.ImageArgument) => {
       return DockerArchive.layer(path)
     case "dir":
       return DirTransport.layer(path)
+    case "docker":
+      return registryAt(path)
   }
 }
 
@@ -40,8 +55,11 @@ const storeAt = ({ path, transport }: ImageArgument.ImageArgument) => {
  */
 export const layer = (
   image: ImageArgument.ImageArgument
-): Layer.Layer<BlobStore.BlobStore | ImageStore.ImageStore> =>
-  Layer.provide(storeAt(image), [NodeHash.layer, NodeCompression.layer])
+): Layer.Layer<
+  BlobStore.BlobStore | ImageStore.ImageStore,
+  never,
+  Insecure
+> => Layer.provide(storeAt(image), [NodeHash.layer, NodeCompression.layer])
 
 /**
  * The store that an image is in, beside others: it is open until the scope closes.
@@ -49,8 +67,11 @@ export const layer = (
  * @category constructors
  * @since 0.1.0
  */
-export const open = (image: ImageArgument.ImageArgument): Effect.Effect<Copy.Place, never, Scope.Scope> =>
-  Effect.flatMap(Layer.build(layer(image)), (context) => Effect.provide(Copy.place, context))
+export const open = (image: ImageArgument.ImageArgument): Effect.Effect<
+  Copy.Place,
+  never,
+  Scope.Scope | Insecure
+> => Effect.flatMap(Layer.build(layer(image)), (context) => Effect.provide(Copy.place, context))
 
 /**
  * Finds an image in the store that is provided: by its tag, or by the digest of its manifest or index, which may be listed in
@@ -59,9 +80,11 @@ export const open = (image: ImageArgument.ImageArgument): Effect.Effect<Copy.Pla
  * @category getters
  * @since 0.1.0
  */
-export const resolve = Effect.fnUntraced(function*({ digest, path, tag }: ImageArgument.ImageArgument) {
+export const resolve = Effect.fnUntraced(function*({ digest, path, tag, transport }: ImageArgument.ImageArgument) {
   const images = yield* ImageStore.ImageStore
   if (Option.isNone(digest)) return yield* images.resolve(tag)
+  // A registry finds it itself, without a list of all that it has
+  if (transport === "docker") return yield* images.resolve(digest)
   const roots = (yield* images.list).map(({ descriptor }) => descriptor)
   const found = yield* ImageTree.find(roots, digest.value)
   if (Option.isSome(found)) return found.value

@@ -33,5 +33,7 @@ App.main({
   verify: () => import("./commands/verify.ts"),
   gc: () => import("./commands/gc.ts"),
   diff: () => import("./commands/diff.ts"),
-  explain: () => import("./commands/explain.ts")
+  explain: () => import("./commands/explain.ts"),
+  login: () => import("./commands/login.ts"),
+  logout: () => import("./commands/logout.ts")
 })

@@ -22,7 +22,10 @@ describe("ImageArgument", () => {
     [`oci-archive:out.tar@${digest}`, "oci-archive", "out.tar", undefined, digest],
     ["docker-archive:out.tar:app:1", "docker-archive", "out.tar", "app:1"],
     ["docker-archive:out.tar:localhost:5000/a/b__c:1", "docker-archive", "out.tar", "localhost:5000/a/b__c:1"],
-    ["dir:/srv/a:b", "dir", "/srv/a:b"]
+    ["dir:/srv/a:b", "dir", "/srv/a:b"],
+    ["docker://localhost:5000/a/b:1", "docker", "localhost:5000/a/b", "1"],
+    ["docker://registry.example.com/team/app:v1.2", "docker", "registry.example.com/team/app", "v1.2"],
+    [`docker://ghcr.io/a/b@${digest}`, "docker", "ghcr.io/a/b", undefined, digest]
   ])("reads %s, and writes it back", (text, transport, path, tag, digest) => {
     const parsed = Result.getOrThrow(ImageArgument.parse(text))
     const read: unknown = {
@@ -34,6 +37,15 @@ describe("ImageArgument", () => {
     assert.strictEqual(ImageArgument.format(parsed), text)
   })
 
+  it.each([
+    ["docker://alpine", "docker://docker.io/library/alpine:latest"],
+    ["docker://team/app:1", "docker://docker.io/team/app:1"],
+    ["docker://index.docker.io/team/app", "docker://docker.io/team/app:latest"],
+    [`docker://alpine:3@${digest}`, `docker://docker.io/library/alpine@${digest}`]
+  ])("reads %s as Docker does", (text, full) => {
+    assert.strictEqual(ImageArgument.format(Result.getOrThrow(ImageArgument.parse(text))), full)
+  })
+
   const message = (parsed: Result.Result<unknown, ImageArgument.InvalidImageArgument>) =>
     Result.isFailure(parsed) ? parsed.failure.message : "it was read"
 
@@ -41,8 +53,11 @@ describe("ImageArgument", () => {
     ["", /expected a transport: oci:DIR\[:TAG\], .*found none; write oci:DIR/],
     ["out", /found none; write oci:out/],
     ["./out:latest", /found none; write oci:\.\/out:latest/],
-    ["tarball:x", /that are known: oci, oci-archive, docker-archive, dir, found "tarball"; write oci:DIR/],
-    ["docker://alpine", /found "docker"; registries are not supported yet/],
+    ["tarball:x", /that are known: oci, oci-archive, docker-archive, dir, docker, found "tarball"; write oci:DIR/],
+    ["docker:alpine", /after docker:\/\/, found no two slashes; write docker:\/\/NAME\[:TAG\]/],
+    ["docker://", /after docker:\/\/, found nothing/],
+    ["docker://Alpine", /after docker:\/\/, found .*Alpine/],
+    ["docker://alpine:", /after docker:\/\/, found/],
     ["docker-daemon:alpine:3", /found "docker-daemon"; engines are not supported yet: save the image first/],
     ["containers-storage:alpine", /found "containers-storage"; that storage is not supported/],
     ["oci:", /expected a directory after oci:, found nothing/],
@@ -65,5 +80,8 @@ describe("ImageArgument", () => {
     assert.match(message(ImageArgument.parseStore("oci:out:1")), /a store with all its images.*leave the tag out/)
     assert.isTrue(Result.isSuccess(ImageArgument.parseTarget("oci:out:1")))
     assert.isTrue(Result.isSuccess(ImageArgument.parseStore("dir:out")))
+    assert.match(message(ImageArgument.parseTarget(`docker://app@${digest}`)), /write docker:\/\/NAME\[:TAG\]/)
+    assert.isTrue(Result.isSuccess(ImageArgument.parseStore("docker://app")))
+    assert.match(message(ImageArgument.parseStore("docker://app:1")), /leave the tag out/)
   })
 })

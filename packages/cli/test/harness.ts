@@ -35,7 +35,9 @@ const commands: App.Commands = {
   verify: () => import("../src/commands/verify.ts"),
   gc: () => import("../src/commands/gc.ts"),
   diff: () => import("../src/commands/diff.ts"),
-  explain: () => import("../src/commands/explain.ts")
+  explain: () => import("../src/commands/explain.ts"),
+  login: () => import("../src/commands/login.ts"),
+  logout: () => import("../src/commands/logout.ts")
 }
 
 export interface Ended {

@@ -147,7 +147,7 @@ export class StoreLocked extends Schema.TaggedError<StoreLocked>("@effect-oci/co
   holder: Schema.String
 }) {
   override get message(): string {
-    return `the lock ${this.path} is held by ${this.holder}: wait for it to end, or remove the lock when it has`
+    return `the lock ${this.path} is held by ${this.holder}: wait for that to end, and try again; the lock of a process that has died is taken from it`
   }
 }
 

@@ -15,6 +15,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as BlobStore from "./BlobStore.ts"
+import * as Ambiguity from "./internal/ambiguity.ts"
 
 /**
  * Most bytes that the documents of one image may have together: 64 MiB, room for thousands of platforms.
@@ -41,6 +42,27 @@ export const maxLevels = 8
 export const maxDescriptors = 100_000
 
 /**
+ * Error raised for a manifest with members of an index, or an index with those of a manifest, be they empty, or where a
+ * document has another media type than its descriptor: programs differ in what they take it for.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class AmbiguousDocument
+  extends Schema.TaggedError<AmbiguousDocument>("@effect-oci/core/AmbiguousDocument")("AmbiguousDocument", {
+    kind: Schema.Literals(["manifest", "index"]),
+    members: Schema.Array(Schema.String)
+  })
+{
+  override get message(): string {
+    const names = this.members.map((member) => JSON.stringify(member)).join(" and ")
+    const kind = this.kind === "manifest" ? "a manifest" : "an index"
+    return `${names} ${this.members.length === 1 ? "does" : "do"} not fit ${kind} as its descriptor has it, and ` +
+      `programs differ in what they take it for: have it written again, as one kind of document`
+  }
+}
+
+/**
  * Error raised where a document of an image cannot be read from its store, or is not valid.
  *
  * @category errors
@@ -50,7 +72,13 @@ export class DocumentUnreadable
   extends Schema.TaggedError<DocumentUnreadable>("@effect-oci/core/DocumentUnreadable")("DocumentUnreadable", {
     digest: Digest.Digest,
     mediaType: Schema.String,
-    cause: Schema.Union([BlobStore.BlobStoreError, Json.InvalidJson, Json.LimitExceeded, Json.UnexpectedJson])
+    cause: Schema.Union([
+      BlobStore.BlobStoreError,
+      Json.InvalidJson,
+      Json.LimitExceeded,
+      Json.UnexpectedJson,
+      AmbiguousDocument
+    ])
   })
 {
   override get message(): string {
@@ -134,13 +162,29 @@ export type ImageTree = Image | Index | Other
  * @since 0.1.0
  */
 export interface Reader {
-  /** Reads a document, verified, of at most 4 MiB, and parses it. */
+  /** Reads a document, verified, of at most 4 MiB, and parses it; one that is ambiguous is refused. */
   readonly read: <A>(
     descriptor: Descriptor.Descriptor,
     parse: (bytes: Uint8Array) => Result.Result<Json.Parsed<A>, Json.Problem>
   ) => Effect.Effect<Json.Parsed<A>, DocumentUnreadable | ImageTooLarge, BlobStore.BlobStore>
   /** Counts descriptors that a document names. */
   readonly count: (digest: Digest.Digest, descriptors: number) => Result.Result<void, ImageTooLarge>
+}
+
+/** Refuses what may be taken for another kind of document than its descriptor says. */
+const unambiguous = <A>(
+  mediaType: string,
+  parsed: Json.Parsed<A>
+): Result.Result<Json.Parsed<A>, AmbiguousDocument> => {
+  const kind = Ambiguity.kindOf(mediaType)
+  if (kind === undefined) return Result.succeed(parsed)
+  const { document } = parsed
+  const own = Json.memberValue(document, "mediaType")
+  const members = document.members.map(({ name }) => name).filter((name) =>
+    Ambiguity.isForeign(kind, name) ||
+    (name === "mediaType" && typeof own === "string" && own !== "" && own !== mediaType)
+  )
+  return members.length === 0 ? Result.succeed(parsed) : Result.fail(new AmbiguousDocument({ kind, members }))
 }
 
 /**
@@ -165,7 +209,12 @@ export const reader = (): Reader => {
       bytes += size
       if (bytes > maxBytes) return yield* new ImageTooLarge({ digest, limit: "bytes" })
       const content = yield* Effect.mapError(BlobStore.getBytes(descriptor), unreadable)
-      return yield* Effect.fromResult(Result.mapError(parse(content), unreadable))
+      return yield* Effect.fromResult(
+        parse(content).pipe(
+          Result.flatMap((parsed) => unambiguous<A>(mediaType, parsed)),
+          Result.mapError(unreadable)
+        )
+      )
     }),
     count: (digest, more) => {
       descriptors += more

@@ -6,14 +6,15 @@
  */
 import * as Descriptor from "@effect-oci/schema/Descriptor"
 import * as Digest from "@effect-oci/schema/Digest"
-import type * as History from "@effect-oci/schema/History"
 import type * as Platform from "@effect-oci/schema/Platform"
 import * as RefDocument from "@effect-oci/schema/RefDocument"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as BaseImage from "./BaseImage.ts"
 import * as BlobStore from "./BlobStore.ts"
+import type * as CacheRef from "./CacheRef.ts"
 import * as Copy from "./Copy.ts"
+import * as HistoryItems from "./internal/historyItems.ts"
 import * as RefStore from "./RefStore.ts"
 
 /**
@@ -58,6 +59,8 @@ export interface Options {
   readonly platform?: Platform.Platform
   /** Replaces refs of these names that have other content: fail unless given. */
   readonly replace?: boolean
+  /** Where the refs come from, for people to read. */
+  readonly origin?: string
 }
 
 /**
@@ -69,15 +72,6 @@ export interface Options {
 export interface Imported {
   readonly name: string
   readonly document: RefDocument.RefDocument
-}
-
-/** The items of a history that made layers, unless they are not as many. */
-const itemsOf = (
-  history: ReadonlyArray<History.History>,
-  layers: number
-): ReadonlyArray<History.History> | undefined => {
-  const items = history.filter((item) => item.empty_layer !== true)
-  return items.length === layers ? items : undefined
 }
 
 /**
@@ -110,38 +104,93 @@ const itemsOf = (
  */
 export const run = Effect.fn("RefImport.run")(function*(
   image: Descriptor.Descriptor,
-  { name, platform, replace = false, source }: Options
+  options: Options
 ): Effect.fn.Return<ReadonlyArray<Imported>, RefImportError, BlobStore.BlobStore | RefStore.RefStore> {
-  const refs = yield* RefStore.RefStore
-  const target = yield* BlobStore.BlobStore
+  const { platform, source } = options
   const base = yield* Effect.provideService(BaseImage.read(image, platform), BlobStore.BlobStore, source)
   const { config, layers } = base
   if (layers.length === 0) return yield* new NoLayers({ digest: image.digest })
-  const nameAt = (index: number) => index === layers.length - 1 ? name : `${name}.${index}`
-  const invalid = layers.map((_, index) => nameAt(index)).find((name) => !RefDocument.isName(name))
-  if (invalid !== undefined) return yield* new RefStore.InvalidRefName({ ref: invalid })
-  const items = itemsOf(config.value.history ?? [], layers.length)
+  const items = HistoryItems.ofLayers(config.value.history, layers.length)
+  const content = layers.map(({ descriptor, diffId }, index): Content => {
+    const item = items?.[index]
+    const description = HistoryItems.description(item)
+    const encoder = Descriptor.encoder(descriptor)
+    return {
+      ...(description === "" ? {} : { description }),
+      ...(item?.created === undefined ? {} : { created: item.created }),
+      ...RefDocument.ofLayer({ descriptor, diffId, ...(encoder === undefined ? {} : { encoder }) })
+    }
+  })
+  yield* checkNames(options.name, content.length)
   if (items === undefined) {
     yield* Effect.logWarning(
       `the history of ${image.digest} does not fit its ${layers.length} layers: the refs have no descriptions and no times`
     )
   }
-  const imported = layers.map(({ descriptor, diffId }, index): Imported => {
-    const item = items?.[index]
-    const description = item?.created_by ?? item?.comment ?? ""
-    const encoder = Descriptor.encoder(descriptor)
-    return {
-      name: nameAt(index),
-      document: {
-        ...(index === 0 ? {} : { parent: nameAt(index - 1) }),
-        ...(description === "" ? {} : { description }),
-        ...(item?.created === undefined ? {} : { created: item.created }),
-        ...RefDocument.ofLayer({ descriptor, diffId, ...(encoder === undefined ? {} : { encoder }) })
-      }
+  return yield* add(content, options)
+})
+
+/**
+ * Makes refs of a chain of refs of another source, base first, and copies the layers that the store does not have. `source` has
+ * the blobs of their layers.
+ *
+ * **Details**
+ *
+ * As {@link run} does it for the layers of an image. Each ref keeps its description, its time and its layer; its name is a new
+ * one.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const chain = Effect.fn("RefImport.chain")(function*(
+  refs: ReadonlyArray<CacheRef.Ref>,
+  options: Omit<Options, "platform">
+): Effect.fn.Return<
+  ReadonlyArray<Imported>,
+  BlobStore.BlobStoreError | Copy.BlobFailed | RefStore.RefStoreError,
+  BlobStore.BlobStore | RefStore.RefStore
+> {
+  yield* checkNames(options.name, refs.length)
+  return yield* add(
+    refs.map(({ createdAt, description, layer }): Content => ({
+      ...(description === "" ? {} : { description }),
+      ...(createdAt === undefined ? {} : { created: createdAt }),
+      ...(layer === undefined ? {} : RefDocument.ofLayer(layer))
+    })),
+    options
+  )
+})
+
+/** A ref before it has a name, a parent and an origin. */
+type Content = Omit<RefDocument.RefDocument, "origin" | "parent">
+
+const nameAt = (name: string, index: number, length: number): string => index === length - 1 ? name : `${name}.${index}`
+
+const checkNames = (name: string, length: number): Effect.Effect<void, RefStore.InvalidRefName> => {
+  // Of those below, the last one has the longest name
+  const invalid = [name, nameAt(name, Math.max(0, length - 2), length)].find((name) => !RefDocument.isName(name))
+  return invalid === undefined ? Effect.void : Effect.fail(new RefStore.InvalidRefName({ ref: invalid }))
+}
+
+/** Copies the layers, then adds the refs on top of each other. */
+const add = Effect.fnUntraced(function*(
+  content: ReadonlyArray<Content>,
+  { name, origin, replace = false, source }: Omit<Options, "platform">
+) {
+  const refs = yield* RefStore.RefStore
+  const target = yield* BlobStore.BlobStore
+  const imported = content.map((document, index): Imported => ({
+    name: nameAt(name, index, content.length),
+    document: {
+      ...(index === 0 ? {} : { parent: nameAt(name, index - 1, content.length) }),
+      ...document,
+      ...(origin === undefined ? {} : { origin })
     }
-  })
+  }))
   // Without its layer, wherever that might be fetched, a ref is of no use
-  const wanted = layers.map(({ descriptor: { digest, mediaType, size } }) => ({ mediaType, digest, size }))
+  const wanted = content.flatMap(({ layer }) =>
+    layer === undefined ? [] : [{ mediaType: layer.mediaType, digest: layer.digest, size: layer.size }]
+  )
   const distinct = [...new Map(wanted.map((blob) => [`${blob.digest} ${blob.size}`, blob])).values()]
   return yield* BlobStore.staged(
     Copy.blobs(distinct, source, target),

@@ -73,13 +73,14 @@ export class Unreachable extends Schema.TaggedClass<Unreachable>("@effect-oci/co
 }) {}
 
 /**
- * The registry took too long: to be reached, to begin its answer, or to go on with it. `milliseconds` is how long was waited.
+ * The registry took too long: to be reached, to begin its answer, to go on with it, or to take more of what is sent.
+ * `milliseconds` is how long was waited.
  *
  * @category models
  * @since 0.1.0
  */
 export class TimedOut extends Schema.TaggedClass<TimedOut>("@effect-oci/core/TimedOut")("TimedOut", {
-  phase: Schema.Literals(["connection", "answer", "content"]),
+  phase: Schema.Literals(["connection", "answer", "content", "upload"]),
   milliseconds: Schema.Natural
 }) {}
 
@@ -159,8 +160,11 @@ export type Reason = typeof Reason.Type
 const phases = {
   connection: "could not be reached",
   answer: "did not answer",
-  content: "sent nothing more"
+  content: "sent nothing more",
+  upload: "took nothing more"
 } as const
+
+const times = (attempts: number): string => attempts === 1 ? "" : ` ${attempts} times`
 
 const tell = (registry: string, reason: Reason): string => {
   switch (reason._tag) {
@@ -177,9 +181,11 @@ const tell = (registry: string, reason: Reason): string => {
         reason.errors.map(({ code, message }) => `: ${code}${message === "" ? "" : ` (${message})`}`).join("")
       }`
     case "Unavailable":
-      return `the registry answered ${reason.attempts} times with status ${reason.status}: try again later`
+      return `the registry answered${times(reason.attempts)} with status ${reason.status}: try again later`
     case "Unreachable":
-      return `the connection failed ${reason.attempts} times (${reason.code})`
+      return reason.attempts === 0
+        ? `there can be no connection (${reason.code})`
+        : `the connection failed${times(reason.attempts)} (${reason.code})`
     case "TimedOut":
       return `the registry ${phases[reason.phase]} for ${reason.milliseconds / 1000} s`
     case "UnsafeRedirect":

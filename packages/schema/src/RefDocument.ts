@@ -44,7 +44,7 @@ export const isName = (text: string): boolean => /^[a-z0-9][a-z0-9._-]{0,127}$/.
  *
  * `parent` is the name of the ref below. `description` is what the layer was made by, `created` when. `layer` describes
  * the layer's blob and `diffId` the uncompressed tar archive in it. `encoder` names what compressed the one into the other,
- * where that is known.
+ * where that is known. `origin` tells where the ref was imported from, in the words of whoever imported it.
  *
  * @category schemas
  * @since 0.1.0
@@ -55,7 +55,8 @@ export const RefDocument = Schema.Struct({
   created: absent(Timestamp.FromString),
   layer: absent(Descriptor.Descriptor),
   diffId: absent(Digest.Digest),
-  encoder: absent(Schema.String)
+  encoder: absent(Schema.String),
+  origin: absent(Schema.String)
 })
 
 /**
@@ -64,7 +65,7 @@ export const RefDocument = Schema.Struct({
  */
 export type RefDocument = typeof RefDocument.Type
 
-const names = Json.names(["version", "parent", "description", "created", "layer", "diffId", "encoder"], {
+const names = Json.names(["version", "parent", "description", "created", "layer", "diffId", "encoder", "origin"], {
   layer: Descriptor.names
 })
 
@@ -132,6 +133,7 @@ export const encode = (self: RefDocument): Uint8Array<ArrayBuffer> =>
       created: self.created === undefined ? undefined : Timestamp.format(self.created),
       layer: self.layer === undefined ? undefined : Descriptor.toEncodable(self.layer),
       diffId: self.diffId,
-      encoder: Encode.text(self.encoder)
+      encoder: Encode.text(self.encoder),
+      origin: Encode.text(self.origin)
     }) + "\n"
   )

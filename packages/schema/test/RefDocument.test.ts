@@ -36,7 +36,8 @@ describe("RefDocument", () => {
     created: Result.getOrThrow(Timestamp.parse("2019-07-22T02:12:25.123456789+02:00")),
     layer: { mediaType: "a/b", digest, size: 4 },
     diffId: digest,
-    encoder: "gzip-1/zlib-1.3 <patched>"
+    encoder: "gzip-1/zlib-1.3 <patched>",
+    origin: "oci:out:latest"
   }
 
   it("is written for people to read, and read back", () => {
@@ -46,7 +47,7 @@ describe("RefDocument", () => {
       `{\n  "version": 1,\n  "parent": "base",\n  "description": "COPY . /app \\u003chere\\u003e",\n` +
         `  "created": "2019-07-22T02:12:25.123456789+02:00",\n  "layer": {\n    "mediaType": "a/b",\n` +
         `    "digest": "${digest}",\n    "size": 4\n  },\n  "diffId": "${digest}",\n` +
-        `  "encoder": "gzip-1/zlib-1.3 \\u003cpatched\\u003e"\n}\n`
+        `  "encoder": "gzip-1/zlib-1.3 \\u003cpatched\\u003e",\n  "origin": "oci:out:latest"\n}\n`
     )
     assert.deepStrictEqual(Result.getOrThrow(RefDocument.parse(bytes)).value, full)
     assert.strictEqual(new TextDecoder().decode(RefDocument.encode({})), "{\n  \"version\": 1\n}\n")
@@ -62,7 +63,7 @@ describe("RefDocument", () => {
   it.each([
     [`{"version":1}`, {}],
     [
-      `{"version":1,"parent":null,"description":null,"created":null,"layer":null,"diffId":null,"encoder":null,"x":[1.5]}`,
+      `{"version":1,"parent":null,"description":null,"created":null,"layer":null,"diffId":null,"encoder":null,"origin":null,"x":[1.5]}`,
       {}
     ],
     [`{"description":"","version":1}`, { description: "" }],
@@ -99,6 +100,7 @@ describe("RefDocument", () => {
       `{"version":1,"layer":{"mediaType":"a/b"}}`,
       "is not valid: /layer/digest (line 1, column 22): expected this member, found nothing"
     ],
+    [`{"version":1,"origin":1}`, "is not valid: /origin (line 1, column 23): expected a string, found 1"],
     [`{"version":1,"encoder":1}`, "is not valid: /encoder (line 1, column 24): expected a string, found 1"],
     [
       `{"version":1,"Encoder":"x"}`,

@@ -21,11 +21,12 @@ export const toRef = (
   content: (descriptor: Descriptor.Descriptor) => Stream.Stream<Uint8Array, BlobStoreError>,
   acquire: (name: string) => Effect.Effect<CacheRef.Ref, CacheRef.CacheRefError, Scope.Scope>
 ): CacheRef.Ref => {
-  const { created, description = "", diffId, encoder, layer, parent } = document
+  const { created, description = "", diffId, encoder, layer, origin, parent } = document
   return {
     name,
     description,
     ...(created === undefined ? {} : { createdAt: created }),
+    ...(origin === undefined ? {} : { origin }),
     ...(layer === undefined || diffId === undefined
       ? {}
       : {
@@ -48,9 +49,9 @@ export const toRef = (
 const isSame = (left: RefDocument.RefDocument, right: RefDocument.RefDocument): boolean =>
   new TextDecoder().decode(RefDocument.encode(left)) === new TextDecoder().decode(RefDocument.encode(right))
 
-/** Whether two documents are of one content: what encoder has made its bytes is not part of it. */
+/** Whether two documents are of one content: what encoder has made its bytes, and where it came from, is not part of it. */
 const isSameContent = (left: RefDocument.RefDocument, right: RefDocument.RefDocument): boolean =>
-  isSame({ ...left, encoder: "" }, { ...right, encoder: "" })
+  isSame({ ...left, encoder: "", origin: "" }, { ...right, encoder: "", origin: "" })
 
 /** Checks a name before anything is looked for. */
 export const checkName = (name: string): Effect.Effect<void, RefStore.InvalidRefName> =>

@@ -160,3 +160,14 @@ export const make = <E, R>(verify: Verify<E, R>) =>
       { command: "effect-oci login ghcr.io --username me --password-stdin < token" }
     ])
   )
+
+/**
+ * @category commands
+ * @since 0.1.0
+ */
+export const command = make((registry, credential) =>
+  Effect.flatMap(
+    Effect.promise(() => import("../RegistryTransport.ts")),
+    ({ verify }) => verify(registry, credential)
+  )
+)

@@ -10,6 +10,7 @@ import * as MediaType from "@effect-oci/schema/MediaType"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Issue from "../Issue.ts"
+import * as Ambiguity from "./ambiguity.ts"
 
 /** The members of a document, as JSON has them: every use checks their types. */
 export type Members = Readonly<Record<string, unknown>>
@@ -97,23 +98,6 @@ const checkManifest = checkWith(ImageManifest.check, ImageManifest.names)
 const checkIndex = checkWith(ImageIndex.check, ImageIndex.names)
 const checkConfig = checkWith(ImageConfig.check, ImageConfig.names)
 
-/** The kinds of document that list others. */
-export type Kind = "manifest" | "index"
-
-export const kindOf = (mediaType: unknown): Kind | undefined => {
-  if (typeof mediaType !== "string") return undefined
-  return MediaType.isManifest(mediaType) ? "manifest" : MediaType.isIndex(mediaType) ? "index" : undefined
-}
-
-/** The members of the other kinds of document, `fsLayers` being that of Docker's first schema. */
-const foreign: Readonly<Record<Kind, ReadonlyArray<string>>> = {
-  manifest: ["manifests", "fslayers"],
-  index: ["config", "layers", "fslayers"]
-}
-
-/** Folds a name as Go's decoder does. */
-const fold = (name: string): string => name.toLowerCase().replaceAll("\u017f", "s").replaceAll("\u212a", "k")
-
 const ownMediaType = (bytes: Uint8Array): unknown => {
   const document = Json.parse(bytes)
   const text = Result.isSuccess(document) ? Json.member(document.success, "mediaType") : undefined
@@ -122,7 +106,7 @@ const ownMediaType = (bytes: Uint8Array): unknown => {
 
 /** A manifest or an index that has been checked. */
 export interface Lister extends Checked {
-  readonly kind: Kind
+  readonly kind: Ambiguity.Kind
   readonly mediaType: string
 }
 
@@ -133,7 +117,7 @@ export interface Lister extends Checked {
 export const lister = (path: string, bytes: Uint8Array, expected: string | undefined): Lister => {
   const given = ownMediaType(bytes)
   const wanted = expected ?? MediaType.imageIndex
-  const kind = kindOf(given) ?? kindOf(wanted) ?? "manifest"
+  const kind = Ambiguity.kindOf(given) ?? Ambiguity.kindOf(wanted) ?? "manifest"
   const checked = (kind === "manifest" ? checkManifest : checkIndex)(path, bytes)
   const at = { path, pointer: "" }
   const issues = [...checked.issues]
@@ -144,10 +128,10 @@ export const lister = (path: string, bytes: Uint8Array, expected: string | undef
     issues.push(Issue.make(mediaTypeAt, { _tag: "MissingMediaType", expected }))
   }
   for (const member of Object.keys(checked.members)) {
-    if (!foreign[kind].includes(fold(member))) continue
+    if (!Ambiguity.isForeign(kind, member)) continue
     issues.push(Issue.make(Issue.inside(at, member), { _tag: "AmbiguousDocument", kind, member }))
   }
-  return { ...checked, issues, kind, mediaType: kindOf(given) === undefined ? wanted : String(given) }
+  return { ...checked, issues, kind, mediaType: Ambiguity.kindOf(given) === undefined ? wanted : String(given) }
 }
 
 /** Checks a config. An empty platform is how Go writes one that is not there. */

@@ -8,6 +8,7 @@ import * as Result from "effect/Result"
 import type { BlobStore } from "../BlobStore.ts"
 import type { Hash } from "../Hash.ts"
 import * as Issue from "../Issue.ts"
+import * as Ambiguity from "./ambiguity.ts"
 import * as BlobContent from "./blobContent.ts"
 import * as DocumentCheck from "./documentCheck.ts"
 import * as ImageCheck from "./imageCheck.ts"
@@ -123,7 +124,7 @@ export const walk = Effect.fnUntraced(function*(
 
   /** Tells documents from blobs that nothing here understands. */
   const isDocument = (reference: Reference.Reference): boolean => {
-    if (DocumentCheck.kindOf(reference.mediaType) !== undefined) return true
+    if (Ambiguity.kindOf(reference.mediaType) !== undefined) return true
     found.opaque.push(reference)
     if (reference.mediaType !== "") {
       const { mediaType } = reference

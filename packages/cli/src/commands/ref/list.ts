@@ -11,7 +11,6 @@ import * as Flags from "../../Flags.ts"
 import * as Output from "../../Output.ts"
 import * as RefSummary from "../../RefSummary.ts"
 import * as Store from "../../Store.ts"
-import * as Table from "../../Table.ts"
 
 /** A ref, or why there is only its name to tell. */
 const summary = (name: string) =>
@@ -32,7 +31,7 @@ const run = Effect.fnUntraced(function*({ json, store }: { readonly json: boolea
   if (found.length === 0) {
     return yield* Effect.logInfo(`no refs in ${store}; add one with: effect-oci ref add NAME PATH`)
   }
-  yield* Output.line(Table.format([RefSummary.columns, ...found.map(RefSummary.row)], [3]))
+  yield* Output.line(RefSummary.table(found))
 })
 
 /**
@@ -44,7 +43,9 @@ export const command = Command.make(
   { store: Store.flag, json: Flags.json },
   (input) => Effect.provide(run(input), Store.layer(input.store))
 ).pipe(
-  Command.withDescription("List the refs, by name. One that cannot be read is listed with a warning."),
+  Command.withDescription(
+    "List the refs, by name, and where imported ones are from. One that cannot be read is listed with a warning."
+  ),
   Command.withShortDescription("List the refs"),
   Command.withExamples([
     { command: "effect-oci ref list", description: "Everything in the default store" },

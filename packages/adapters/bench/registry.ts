@@ -1,0 +1,211 @@
+/**
+ * Times how long an image of 1 GB in ten layers takes from a layout to a registry on this machine and back, against `skopeo
+ * copy`, in turns. Ratios are of medians. The memory is that at its highest, above that of a run that does nothing. With
+ * `--server`, it is also told how long the registry itself takes, for `curl`, to take the layers in and to give them out.
+ *
+ * usage: bench registry [--runs N] [--directory DIR] [--server] [--program FILE]
+ */
+import { spawn, spawnSync } from "node:child_process"
+import { createCipheriv, createHash } from "node:crypto"
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { type AddressInfo, createServer } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import process from "node:process"
+import { parseArgs } from "node:util"
+import { gzipSync } from "node:zlib"
+import { bundle } from "../../cli/build.ts"
+
+const { values } = parseArgs({
+  options: {
+    runs: { type: "string", default: "5" },
+    directory: { type: "string", default: tmpdir() },
+    server: { type: "boolean", default: false },
+    program: { type: "string" }
+  }
+})
+const runs = Number(values.runs)
+const layers = 10
+const layerSize = 100 * 1024 * 1024
+const work = mkdtempSync(join(values.directory, "effect-oci-bench-"))
+process.on("exit", () => rmSync(work, { recursive: true, force: true }))
+
+const mediaType = (name: string): string => `application/vnd.oci.image.${name}`
+
+/** Bytes that do not compress, the same in each run. */
+const noise = (seed: number): Buffer =>
+  createCipheriv("aes-128-ctr", Buffer.alloc(16, seed), Buffer.alloc(16)).update(Buffer.alloc(layerSize))
+
+/** Makes the image in a layout, and gives the digest of its manifest. */
+const makeImage = (directory: string): string => {
+  mkdirSync(join(directory, "blobs/sha256"), { recursive: true })
+  const put = (type: string, content: Uint8Array | string) => {
+    const hash = createHash("sha256").update(content).digest("hex")
+    writeFileSync(join(directory, "blobs/sha256", hash), content, { mode: 0o644 })
+    return { mediaType: mediaType(type), digest: `sha256:${hash}`, size: Buffer.byteLength(content) }
+  }
+  const contents = Array.from({ length: layers }, (_, index) => {
+    const tar = noise(index)
+    const diffId = `sha256:${createHash("sha256").update(tar).digest("hex")}`
+    return { diffId, layer: put("layer.v1.tar+gzip", gzipSync(tar, { level: 0 })) }
+  })
+  const diffIds = contents.map(({ diffId }) => diffId)
+  const rootfs = { type: "layers", diff_ids: diffIds }
+  const config = put("config.v1+json", JSON.stringify({ architecture: "amd64", os: "linux", rootfs }))
+  const manifest = put(
+    "manifest.v1+json",
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType: mediaType("manifest.v1+json"),
+      config,
+      layers: contents.map(({ layer }) => layer)
+    })
+  )
+  writeFileSync(join(directory, "oci-layout"), `{"imageLayoutVersion":"1.0.0"}`)
+  const annotations = { "org.opencontainers.image.ref.name": "latest" }
+  writeFileSync(
+    join(directory, "index.json"),
+    JSON.stringify({
+      schemaVersion: 2,
+      manifests: [{ mediaType: manifest.mediaType, digest: manifest.digest, size: manifest.size, annotations }]
+    })
+  )
+  return manifest.digest
+}
+
+/** What a run took: wall time in milliseconds, memory at its highest in bytes. */
+interface Run {
+  readonly time: number
+  readonly memory: number
+}
+
+/** Runs a command under GNU time, where it is installed, for the memory. */
+const timed = (command: string, args: ReadonlyArray<string>): Run => {
+  const report = join(work, "memory")
+  const isMeasured = existsSync("/usr/bin/time")
+  const [program, ...rest] = isMeasured
+    ? ["/usr/bin/time", "-f", "%M", "-o", report, command, ...args]
+    : [command, ...args]
+  const start = performance.now()
+  const { error, status, stderr } = spawnSync(program ?? command, rest, { encoding: "utf8" })
+  const time = performance.now() - start
+  if (status !== 0) throw new Error(`${command} ${args.join(" ")}: ${error?.message ?? stderr}`)
+  return { time, memory: isMeasured ? Number(readFileSync(report, "utf8")) * 1024 : Number.NaN }
+}
+
+// As users run it: bundled, with Node's compile cache filled by the round that does not count
+const program = values.program ?? join(work, "program/main.js")
+if (values.program === undefined) await bundle(join(import.meta.dirname, "../../cli/src/bin.ts"), join(work, "program"))
+process.env["NODE_COMPILE_CACHE"] = join(work, "compiled")
+
+const source = join(work, "source")
+const digest = makeImage(source)
+
+const port = await new Promise<number>((resolve) => {
+  const server = createServer().listen(0, "127.0.0.1", () => {
+    const { port } = server.address() as AddressInfo
+    server.close(() => resolve(port))
+  })
+})
+const data = join(work, "data")
+const host = `127.0.0.1:${port}`
+writeFileSync(
+  join(work, "registry.yml"),
+  JSON.stringify({
+    version: "0.1",
+    log: { level: "error", accesslog: { disabled: true } },
+    storage: { filesystem: { rootdirectory: data } },
+    http: { addr: host }
+  })
+)
+const registry = spawn("docker-registry", ["serve", join(work, "registry.yml")], { stdio: "ignore" })
+process.on("exit", () => void registry.kill("SIGKILL"))
+while (!(await fetch(`http://${host}/v2/`).then(({ ok }) => ok, () => false))) {
+  await new Promise((done) => setTimeout(done, 50))
+}
+
+const layout = `oci:${source}:latest`
+const remote = `docker://${host}/bench/image:latest`
+const back = join(work, "back")
+
+type Way = readonly [from: string, to: string]
+const push: Way = [layout, remote]
+const pull: Way = [remote, `oci:${back}:latest`]
+
+const skopeoFlags = ["copy", "-q", "--src-tls-verify=false", "--dest-tls-verify=false"]
+const contestants: ReadonlyArray<readonly [string, (way: Way) => Run]> = [
+  ["skopeo", (way) => timed("skopeo", [...skopeoFlags, ...way])],
+  ["ours", (way) => timed(process.execPath, [program, "copy", ...way])]
+]
+
+const usable = contestants.filter(([name]) => name !== "skopeo" || spawnSync("which", [name]).status === 0)
+
+const median = (values: ReadonlyArray<number>): number =>
+  values.toSorted((one, other) => one - other)[values.length >> 1] ?? Number.NaN
+
+timed(process.execPath, [program, "copy", "--help"])
+const idle = timed(process.execPath, [program, "copy", "--help"])
+
+const megabytes = (bytes: number): string => Number.isNaN(bytes) ? "unknown" : `${(bytes / 2 ** 20).toFixed(0)} MiB`
+
+const forget = () => rmSync(data, { recursive: true, force: true })
+const drop = () => rmSync(back, { recursive: true, force: true })
+
+/** Makes sure that a contestant has done what it was to do. */
+const check: Record<string, (contestant: string) => Promise<void>> = {
+  push: async (contestant) => {
+    const answer = await fetch(`http://${host}/v2/bench/image/manifests/latest`, {
+      headers: { accept: mediaType("manifest.v1+json") }
+    })
+    if (answer.headers.get("docker-content-digest") !== digest) throw new Error(`${contestant} has pushed something else`)
+  },
+  pull: (contestant) => {
+    const isThere = readFileSync(join(back, "index.json"), "utf8").includes(digest) &&
+      readdirSync(join(back, "blobs/sha256")).length === layers + 2
+    return isThere ? Promise.resolve() : Promise.reject(new Error(`${contestant} has pulled something else`))
+  }
+}
+
+const compare = async (name: string, way: Way, prepare: () => void): Promise<void> => {
+  const results = new Map<string, Array<Run>>(usable.map(([contestant]) => [contestant, []]))
+  // The first round fills the caches, and does not count
+  for (let round = 0; round <= runs; round++) {
+    for (const [contestant, run] of usable) {
+      prepare()
+      const result = run(way)
+      await check[name]?.(contestant)
+      if (round > 0) results.get(contestant)?.push(result)
+    }
+  }
+  const base = median((results.get("skopeo") ?? []).map(({ time }) => time))
+  process.stdout.write(`${name}, ${runs} runs\n`)
+  for (const [contestant, found] of results) {
+    const time = median(found.map((run) => run.time))
+    const memory = Math.max(...found.map((run) => run.memory))
+    process.stdout.write(
+      `  ${contestant.padEnd(8)} ${time.toFixed(0).padStart(6)} ms  ratio ${(time / base).toFixed(2)}  memory ${
+        megabytes(memory)
+      }${contestant === "ours" ? `, ${megabytes(memory - idle.memory)} above idle` : ""}\n`
+    )
+  }
+}
+
+/** How long the registry takes for a client that does nothing else: one blob after the other. */
+const serverAlone = (): void => {
+  forget()
+  const files = readdirSync(join(source, "blobs/sha256"))
+  const url = `http://${host}/v2/bench/alone/blobs`
+  const up = `for blob in ${files.join(" ")}; do
+    location=$(curl -sf -D - -o /dev/null -X POST ${url}/uploads/ | tr -d '\\r' | sed -n 's/^Location: //p')
+    curl -sf -H 'Expect:' -H 'content-type: application/octet-stream' -T ${source}/blobs/sha256/$blob "$location&digest=sha256:$blob"
+  done`
+  const down = `for blob in ${files.join(" ")}; do curl -sf -o /dev/null ${url}/sha256:$blob; done`
+  for (const [name, script] of [["takes in", up], ["gives out", down]] as const) {
+    process.stdout.write(`the registry alone ${name}: ${timed("sh", ["-c", script]).time.toFixed(0)} ms\n`)
+  }
+}
+
+if (values.server) serverAlone()
+await compare("push", push, forget)
+await compare("pull", pull, drop)
+process.exit()

@@ -1,0 +1,157 @@
+/**
+ * Content that comes from a registry: where it is cut off, it is asked for from there on.
+ */
+import * as BlobStore from "@effect-oci/core/BlobStore"
+import * as RegistryError from "@effect-oci/core/RegistryError"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { ask, cuts, isPassing, type Repository } from "./repository.ts"
+import type { Answer, Ask } from "./session.ts"
+
+/** The end of content that has not come to its end. */
+class Cut extends Data.TaggedError("Cut")<{ readonly error: RegistryError.RegistryError }> {}
+
+const cut = (error: RegistryError.RegistryError) => isPassing(error) ? new Cut({ error }) : error
+
+/** What ends too early without a sign that it does. */
+const endedEarly = ({ error }: Answer, attempts: number) =>
+  new Cut({ error: error(new RegistryError.Unreachable({ code: "EOF", attempts })) })
+
+/** Checks that an answer holds what was asked for: content from `start` on, up to its end at most. */
+const isRange = (header: string | undefined, start: number, size: number): boolean => {
+  const found = /^bytes (\d{1,16})-(\d{1,16})\/(\d{1,16}|\*)$/.exec(header ?? "")
+  if (found === null) return false
+  const [, first, last, total] = found
+  return Number(first) === start && Number(last) >= start && Number(last) < size &&
+    (total === "*" || Number(total) === size)
+}
+
+/** The length that an answer says its content has, where that is the content's own. */
+export const lengthOf = ({ headers }: Answer): number | undefined => {
+  const text = headers["content-length"]
+  const isEncoded = (headers["content-encoding"] ?? "identity") !== "identity"
+  return text !== undefined && /^\d{1,16}$/.test(text) && !isEncoded ? Number(text) : undefined
+}
+
+/** Leaves out the first bytes of a content. */
+export const without = <E, R>(
+  content: Stream.Stream<Uint8Array, E, R>,
+  bytes: number
+): Stream.Stream<Uint8Array, E, R> =>
+  bytes === 0 ? content : Stream.suspend(() => {
+    let left = bytes
+    return Stream.filter(
+      Stream.map(content, (chunk) => {
+        const dropped = Math.min(left, chunk.length)
+        left -= dropped
+        return chunk.subarray(dropped)
+      }),
+      ({ length }) => length > 0
+    )
+  })
+
+/**
+ * Gives the content of a blob that is at `url`, not verified: never less of it than its size, and no more than the piece with
+ * which it is too long. What is not there fails with `BlobMissing`.
+ */
+export const content = (
+  repository: Repository,
+  blob: BlobStore.Blob,
+  url: string
+): Stream.Stream<Uint8Array, BlobStore.BlobStoreError> =>
+  Stream.suspend(() => {
+    const operation = "pull the blob"
+    const { digest, size } = blob
+    const store = repository.name
+    const allowed = cuts()
+    let position = 0
+    let attempts = 0
+
+    const wrongSize = (found: number) => new BlobStore.SizeMismatch({ store, digest, expected: size, found })
+
+    const received = (response: Answer, dropped: number) =>
+      without(response.stream, dropped).pipe(
+        Stream.mapError(cut),
+        Stream.mapArray((chunks) => {
+          for (const { length } of chunks) position += length
+          return chunks
+        }),
+        Stream.concat(
+          Stream.suspend(() => position < size ? Stream.fail(endedEarly(response, attempts)) : Stream.empty)
+        )
+      )
+
+    /** Asks for what is missing, and gives it. */
+    const part = Stream.unwrap(Effect.gen(function*() {
+      const start = position
+      attempts++
+      const response = yield* ask(repository, {
+        operation,
+        subject: digest,
+        method: "GET",
+        url,
+        headers: { "accept-encoding": "identity", ...(start === 0 ? {} : { range: `bytes=${start}-` }) },
+        isRedirectable: true,
+        accept: start === 0 ? [200, 404] : [200, 206, 404, 416]
+      })
+      if (response.status === 404) return yield* new BlobStore.BlobMissing({ store, digest })
+      // There is no more of it
+      if (response.status === 416) return yield* wrongSize(start)
+      if (response.status === 206) {
+        const range = response.headers["content-range"]
+        if (isRange(range, start, size)) return received(response, 0)
+        const found = range === undefined ? "others" : JSON.stringify(range)
+        return yield* response.error(
+          new RegistryError.Misbehaved({ found: `asked for the bytes from ${start} to ${size - 1}, it sends ${found}` })
+        )
+      }
+      const length = lengthOf(response)
+      if (length !== undefined && length !== size) return yield* wrongSize(length)
+      // It sends all of it: what came before is left out
+      return received(response, start)
+    }))
+
+    const rest: Stream.Stream<Uint8Array, BlobStore.BlobStoreError> = Stream.suspend(() =>
+      Stream.catchTag(part, "Cut", ({ error }) => Stream.unwrap(Effect.as(allowed.next(position, error), rest)))
+    )
+    return rest
+  })
+
+/** An answer that is in memory. */
+export interface Whole extends Answer {
+  readonly bytes: Uint8Array
+}
+
+const nothing = new Uint8Array()
+
+/**
+ * Asks, and reads the answer to its end; both anew where it is cut off. `limit` is how many bytes it may have, `size` how
+ * many it should, where that is known.
+ */
+export const whole = Effect.fnUntraced(function*(
+  repository: Repository,
+  request: Ask,
+  limit: number,
+  size = 0
+): Effect.fn.Return<Whole, RegistryError.RegistryError> {
+  const allowed = cuts()
+  for (let attempts = 1;; attempts++) {
+    const found = yield* ask(repository, request).pipe(
+      Effect.flatMap((answer) => {
+        if (answer.status !== 200) return Effect.succeed({ ...answer, bytes: nothing })
+        return repository.session.limitedBody(answer, limit).pipe(
+          Effect.mapError(cut),
+          Effect.flatMap((bytes) =>
+            bytes.length < (lengthOf(answer) ?? size)
+              ? Effect.fail(endedEarly(answer, attempts))
+              : Effect.succeed({ ...answer, bytes })
+          )
+        )
+      }),
+      Effect.scoped,
+      Effect.catchTag("Cut", ({ error }) => Effect.as(allowed.next(0, error), undefined))
+    )
+    if (found !== undefined) return found
+  }
+})
