@@ -32,7 +32,7 @@ it.each(examples)("$place prints what it says", { timeout: 30_000 }, async ({ co
 })
 
 it("the pages have examples that run", () => {
-  for (const page of ["dates", "presets", "attestations", "registries"]) {
+  for (const page of ["dates", "presets", "attestations", "registries", "from-a-build"]) {
     assert.isTrue(examples.some(({ place }) => place.startsWith(`docs/${page}.md:`)), page)
   }
 })

@@ -8,6 +8,7 @@ import * as CacheRef from "@effect-oci/core/CacheRef"
 import * as Hash from "@effect-oci/core/Hash"
 import * as ImageStore from "@effect-oci/core/ImageStore"
 import * as RefStore from "@effect-oci/core/RefStore"
+import type * as RegistryError from "@effect-oci/core/RegistryError"
 import type * as Descriptor from "@effect-oci/schema/Descriptor"
 import type * as ImageManifest from "@effect-oci/schema/ImageManifest"
 import type * as Json from "@effect-oci/schema/Json"
@@ -46,15 +47,14 @@ const isUnsupported = (error: StoreFailure): boolean =>
   (error.reason.status === 405 || error.reason.errors.some(({ code }) => code === "UNSUPPORTED"))
 
 /** The failure of a store in the words of refs. */
-const refusal = (operation: string, path: string, error: StoreFailure): BlobStore.StoreIo | BlobStore.UnsafeFile =>
-  error._tag === "StoreIo" || error._tag === "UnsafeFile"
+const refusal = (
+  operation: string,
+  path: string,
+  error: StoreFailure
+): BlobStore.StoreIo | BlobStore.UnsafeFile | RegistryError.RegistryError =>
+  error._tag === "StoreIo" || error._tag === "UnsafeFile" || error._tag === "RegistryError"
     ? error
-    : new BlobStore.StoreIo({
-      operation,
-      path,
-      code: error._tag === "RegistryError" ? error.reason._tag : error._tag,
-      cause: error
-    })
+    : new BlobStore.StoreIo({ operation, path, code: error._tag, cause: error })
 
 /** The failure of a change: that another holds a lock is told as it is. */
 const changeRefusal = (operation: string, path: string) => (error: StoreFailure) =>
@@ -276,7 +276,7 @@ const make = Effect.fnUntraced(function*(store: string) {
  * whose garbage collection takes manifests without a tag has to be told to keep them. Where a registry cannot take a tag
  * away, the tag of a ref that is removed goes to an artifact that stands for nothing.
  *
- * To acquire a ref takes two requests, each ref below it one more. Removing one reads all others, 16 at once; what is added to
+ * To acquire a ref takes one or two requests, each ref below it one more. Removing one reads all others, 16 at once; what is added to
  * it meanwhile by another machine is not seen, and stays readable as above. A store that knows the types of its manifests
  * lists only refs; otherwise what has the tag of a ref and is none is found out when it is acquired, as `RefUnreadable`.
  *

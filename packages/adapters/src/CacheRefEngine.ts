@@ -241,7 +241,10 @@ const toRefs = (
     names.add(name)
     refs.push({
       name,
-      description: record?.description ?? item?.created_by ?? item?.comment ?? "",
+      // Records of a base image that was there already may say nothing
+      description: [record?.description, item?.created_by, item?.comment].find((text) =>
+        text !== undefined && text !== ""
+      ) ?? "",
       ...(createdAt === undefined ? {} : { createdAt }),
       layer,
       parent: Effect.succeed(Option.fromUndefinedOr(parent))
@@ -259,8 +262,8 @@ const toRefs = (
  * goes with the scope: it needs as much space as the image, in the system's directory for such files. That some layers were not
  * made by any record is logged.
  *
- * An image that was pulled has no record; a base image's layers may be known as what they were taken from ("from local"). See
- * {@link BuildRecord.join} for what cannot be known.
+ * No step is known of an image that was pulled or loaded; layers of a base image may be known as what they were taken from
+ * ("from local"). {@link BuildRecord.join} tells what else cannot be known.
  *
  * **Example** (Importing what the last `docker build` made)
  *

@@ -505,7 +505,7 @@ describe("a store that does not answer", () => {
           CacheRef.CacheRefError | RefStore.RefStoreError,
           CacheRef.CacheRef | RefStore.RefStore
         >(operation)
-        assert.strictEqual<unknown>(error._tag === "StoreIo" && error.cause, unreachable)
+        assert.strictEqual<unknown>(error, unreachable)
       }
     }).pipe(failing(unreachable)))
 

@@ -14,18 +14,18 @@ import * as MediaType from "@effect-oci/schema/MediaType"
 import type * as RefDocument from "@effect-oci/schema/RefDocument"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { execFile, spawn } from "node:child_process"
-import { writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { promisify } from "node:util"
 import { keeps } from "./contract.ts"
 import { judge } from "./judges.ts"
-import { killed } from "./processes.ts"
+import { skopeo } from "./registry/clients.ts"
+import * as DockerRegistry from "./registry/dockerRegistry.ts"
 import { temporaryDirectory } from "./temporary.ts"
 
 type Services = CacheRef.CacheRef | RefStore.RefStore | BlobStore.BlobStore | ImageStore.ImageStore
@@ -59,30 +59,6 @@ const withLayer = Effect.fnUntraced(function*(description: string, parent?: stri
   const layer = { mediaType: MediaType.layerGzip, ...blob }
   return { ...(parent === undefined ? {} : { parent }), description, layer, diffId: layer.digest }
 })
-
-/** Starts docker-registry on a free port, and waits until it tells which. */
-const serve = async (directory: string) => {
-  const config = `${directory}.yml`
-  writeFileSync(
-    config,
-    [
-      "version: 0.1",
-      "log: { level: info, accesslog: { disabled: true } }",
-      `storage: { filesystem: { rootdirectory: ${JSON.stringify(directory)} } }`,
-      "http: { addr: 127.0.0.1:0 }"
-    ].join("\n")
-  )
-  const child = spawn("docker-registry", ["serve", config], { stdio: ["ignore", "ignore", "pipe"] })
-  const host = await new Promise<string>((done, fail) => {
-    let text = ""
-    child.stderr.on("data", (data) => {
-      const found = /listening on (127\.0\.0\.1:\d+)/.exec(text += String(data))?.[1]
-      if (found !== undefined) done(found)
-    })
-    child.once("exit", () => fail(new Error(`docker-registry has ended: ${text}`)))
-  })
-  return { host, child }
-}
 
 /** What two machines do to one repository, and what a third one then finds there. */
 const sharing = Effect.fnUntraced(function*(repository: string) {
@@ -149,17 +125,17 @@ describe("machines that share a repository", () => {
 
 describe.runIf(judge("docker-registry"))("docker-registry", () => {
   const root = temporaryDirectory()
-  let started: Awaited<ReturnType<typeof serve>> | undefined
+  const scope = Scope.makeUnsafe()
+  let host = ""
   beforeAll(async () => {
-    started = await serve(join(root, "registry"))
+    const registry = await Effect.runPromise(Scope.provide(DockerRegistry.make(), scope))
+    host = registry.host
   })
-  afterAll(async () => {
-    if (started !== undefined) await killed(started.child)
-  })
+  afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
   const http = Effect.provide(FetchHttpClient.layer)
 
   let count = 0
-  const fresh = Effect.sync(() => `${started?.host}/team/refs-${++count}`)
+  const fresh = Effect.sync(() => `${host}/team/refs-${++count}`)
 
   keeps(Contract.refs, () => Layer.unwrap(Effect.map(fresh, machine)).pipe(Layer.provide(FetchHttpClient.layer)))
 
@@ -175,11 +151,10 @@ describe.runIf(judge("docker-registry"))("docker-registry", () => {
         yield* add("app", yield* withLayer("app", "base"))
         return (yield* resolve("ref.app")).digest
       }).pipe(on)
-      const skopeo = (...args: ReadonlyArray<string>) => Effect.promise(() => promisify(execFile)("skopeo", args))
       const image = `docker://${repository}`
       for (const tag of ["ref.base", "ref.app"]) {
-        yield* skopeo("copy", "--src-tls-verify=false", `${image}:${tag}`, `oci:${copied}:${tag}`)
-        yield* skopeo("copy", "--dest-tls-verify=false", `oci:${copied}:${tag}`, `${image}-back:${tag}`)
+        yield* skopeo(`${image}:${tag}`, `oci:${copied}:${tag}`)
+        yield* skopeo(`oci:${copied}:${tag}`, `${image}-back:${tag}`)
       }
       const check = Effect.gen(function*() {
         assert.strictEqual((yield* resolve("ref.app")).digest, digest)

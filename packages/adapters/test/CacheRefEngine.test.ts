@@ -185,10 +185,13 @@ describe("the records of a build cache", () => {
       LayersSize: 1,
       BuildCache: [{ ...base, Parent: "" }, { ...base, ID: "top", Parent: "base" }]
     }],
-    ["from API 1.42 on", { BuildCache: [base, { ...base, ID: "top", Parents: ["base"] }] }],
+    ["from API 1.42 on", { BuildCache: [base, { ...base, ID: "top", " Parents": ["base"] }] }],
     ["from API 1.52 on", {
       ImageUsage: {},
-      BuildCacheUsage: { TotalCount: 2, Items: [base, { ...base, ID: "top", Parents: ["base"] }] }
+      BuildCacheUsage: { TotalCount: 2, Items: [base, { ...base, ID: "top", " Parents": ["base"] }] }
+    }],
+    ["with the name of the parents mended", {
+      BuildCacheUsage: { Items: [base, { ...base, ID: "top", Parents: ["base"] }] }
     }]
   ])(
     "are read from the engine's own API where it does not pass on BuildKit's: %s",
@@ -579,7 +582,7 @@ describe("a daemon that does not answer as it should", () => {
       yield* Fiber.interrupt(fiber)
       assert.isBelow(performance.now() - begun, 100)
       yield* closed(daemon, before)
-    })))
+    })), { retry: 3 })
 })
 
 describe("an image of the Docker engine", () => {
@@ -598,13 +601,14 @@ describe("an image of the Docker engine", () => {
   const history = `"history":[{"created":"${written}","created_by":"COPY a /a # buildkit"},` +
     `{"created_by":"ENV a=b","empty_layer":true},` +
     `{"created":"2026-11-30T09:52:18.000000001+05:45","created_by":"COPY b /b # buildkit"}]`
+  const top = Daemon.timestamp(1_796_011_638n, 1n)
   const image = Archive.image([[Tar.file("a", "a")], [Tar.file("b", "b")]], history)
   const message = Daemon.message(
     baseRecord,
     Daemon.usage({
       id: "top",
       description: "[2/2] COPY b /b",
-      created: Daemon.timestamp(1_796_011_638n, 1n),
+      created: top,
       parents: ["base"]
     })
   )
@@ -807,16 +811,20 @@ describe("an image of the Docker engine", () => {
       assert.strictEqual(yield* failing(parts), message)
     }))
 
-  it.live("is left within 100 ms while it is exported, and nothing of it stays", () =>
-    Effect.scoped(Effect.gen(function*() {
-      const daemon = yield* engineWith({ export: (_, response) => response.write(Buffer.alloc(100_000)) })
-      const before = Daemon.sockets()
-      const fiber = yield* Effect.forkChild(Effect.scoped(open({ socket: daemon.socket })))
-      yield* Effect.sleep("100 millis").pipe(Effect.repeat({ until: () => spooled().length === 1 }))
-      const begun = performance.now()
-      yield* Fiber.interrupt(fiber)
-      assert.isBelow(performance.now() - begun, 100)
-      assert.deepStrictEqual(spooled(), [])
-      yield* closed(daemon, before)
-    })))
+  it.live(
+    "is left within 100 ms while it is exported, and nothing of it stays",
+    () =>
+      Effect.scoped(Effect.gen(function*() {
+        const daemon = yield* engineWith({ export: (_, response) => response.write(Buffer.alloc(100_000)) })
+        const before = Daemon.sockets()
+        const fiber = yield* Effect.forkChild(Effect.scoped(open({ socket: daemon.socket })))
+        yield* Effect.sleep("100 millis").pipe(Effect.repeat({ until: () => spooled().length === 1 }))
+        const begun = performance.now()
+        yield* Fiber.interrupt(fiber)
+        assert.isBelow(performance.now() - begun, 100)
+        assert.deepStrictEqual(spooled(), [])
+        yield* closed(daemon, before)
+      })),
+    { retry: 3 }
+  )
 })

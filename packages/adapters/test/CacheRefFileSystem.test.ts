@@ -112,6 +112,20 @@ describe("the directory", () => {
     }))
 })
 
+describe("a ref that is added again", () => {
+  it.live("may not stand on a circle that others have made, which would have no end", () =>
+    Effect.gen(function*() {
+      const directory = written({
+        app: `{"version":1}`,
+        a: `{"version":1,"parent":"b"}`,
+        b: `{"version":1,"parent":"a"}`
+      })
+      const add = RefStore.RefStore.use((store) => store.add("app", { parent: "a" }, { replace: true }))
+      const error = yield* Effect.flip(add).pipe(at(directory))
+      assert.deepStrictEqual(error._tag === "RefCycle" && error.path, ["app", "a", "b", "a"])
+    }))
+})
+
 describe("a document", () => {
   it.live("is read as others write it, and members that are not known do no harm", () =>
     Effect.gen(function*() {

@@ -149,7 +149,7 @@ describe("export", () => {
 
   it.each<[Array<string>, RegExp]>([
     [["export", "app"], /Missing required flag: --to/],
-    [["export", "app", "--to", "docker://app"], /found "docker"; registries are not supported yet/],
+    [["export", "app", "--to", "docker:app"], /found no two slashes; write docker:/],
     [["export", "app", "--to", "oci:x", "--platform", "amd64"], /--platform: invalid platform "amd64"/],
     [["export", "App", "--to", "oci:x"], /Invalid value for argument <REF>: "App"/]
   ])("calls %j wrong usage", async (args, expected) => {

@@ -3,7 +3,6 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import {
-  type Descriptor,
   digestOf,
   putLayer,
   readRoot,
@@ -88,13 +87,9 @@ describe("ref import buildkit-cache:DIR", () => {
     const out = `oci:${join(directory, "out")}:app`
     const exported = await run(["export", "app", "--config", config, "--to", out], env)
     assert.strictEqual(exported.code, 0, exported.stderr)
-    const { manifest } = JSON.parse((await run(["inspect", out, "--json"])).stdout)
-    const { root } = readRoot(at("stages-image"))
-    assert.strictEqual(manifest.config.digest, root.config.digest)
-    assert.deepStrictEqual(
-      manifest.layers.map(({ digest }: Descriptor) => digest),
-      root.layers.map(({ digest }: Descriptor) => digest)
-    )
+    // BuildKit's own manifest, byte for byte
+    const { descriptor } = readRoot(join(directory, "out"))
+    assert.strictEqual(descriptor.digest, readRoot(at("stages-image")).descriptor.digest)
     assert.match((await run(["explain", out])).stdout, / COPY \/out\.txt \/out\.txt # buildkit$/m)
   })
 

@@ -129,7 +129,8 @@ export const toCacheRef = (
       ...(layer === undefined
         ? {}
         : { layer: { ...layer, content: Stream.suspend(() => content.get(layer.descriptor)) } }),
-      parent: parent === undefined ? Effect.succeedNone : Effect.asSome(acquire(parent))
+      // When it is asked for: a chain may be longer than the stack
+      parent: parent === undefined ? Effect.succeedNone : Effect.suspend(() => Effect.asSome(acquire(parent)))
     })
   }
   return { acquire, list: Effect.sync(() => [...layers.keys()].toSorted()) }

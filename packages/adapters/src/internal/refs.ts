@@ -70,10 +70,13 @@ export const checkAdd = Effect.fnUntraced(function*<E>(
 ): Effect.fn.Return<boolean, E | CacheRef.RefCycle | CacheRef.RefParentMissing | RefStore.RefExists> {
   const existing = yield* replace ? Effect.orElseSucceed(lookup(name), () => "unreadable" as const) : lookup(name)
   const path = [name]
+  const seen = new Set(path)
   let parent = document.parent
   while (parent !== undefined) {
     path.push(parent)
-    if (parent === name) return yield* new CacheRef.RefCycle({ ref: name, path: CacheRef.shorten(path) })
+    // Also where somebody else has made a circle that this ref is not part of
+    if (seen.has(parent)) return yield* new CacheRef.RefCycle({ ref: name, path: CacheRef.shorten(path) })
+    seen.add(parent)
     const found = yield* lookup(parent)
     if (found === undefined) {
       return yield* new CacheRef.RefParentMissing({ store, ref: path.at(-2) ?? name, parent })

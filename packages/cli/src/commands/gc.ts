@@ -61,7 +61,7 @@ export const command = Command.make(
   "gc",
   {
     directory: StoreArgument.argument,
-    store: Store.flag,
+    store: Store.directoryFlag,
     grace: Flag.String("grace").pipe(
       Flag.withMetavar("TIME"),
       Flag.withDescription(

@@ -86,7 +86,7 @@ export const command = Command.make(
   "verify",
   {
     directory: StoreArgument.argument,
-    store: Store.flag,
+    store: Store.directoryFlag,
     repair: Flag.Boolean("repair").pipe(
       Flag.withoutNegation,
       Flag.withDescription("Replace what is missing or not right by a verified copy of --from"),

@@ -27,8 +27,8 @@ export interface Asked extends Daemon {
 const codeOf = (cause: unknown): string =>
   cause instanceof Error && "code" in cause && typeof cause.code === "string" ? cause.code : "unknown"
 
-/** Nobody listens for the failure of a connection whose use has ended. */
-const ignore = (): void => undefined
+/** Listens to failures that are asked for elsewhere, or that come when nobody waits any more. */
+export const ignore = (): void => undefined
 
 /** Fails where nothing happens for a while. */
 export const within = ({ attempted, socket }: Asked, limit: Duration.Duration) =>
@@ -76,10 +76,6 @@ export const lost = ({ attempted, socket }: Asked, cause?: unknown): DaemonGone 
 
 /** What comes, piece by piece: the next is asked for when somebody wants it. */
 export const content = (asked: Asked, readable: Readable): Stream.Stream<Uint8Array, DaemonError> => {
-  let failure: unknown
-  const failed = (cause: unknown) => {
-    failure = cause
-  }
   const next = Effect.callback<void>((resume) => {
     const events = ["readable", "end", "error", "close"]
     const forget = () => {
@@ -96,11 +92,8 @@ export const content = (asked: Asked, readable: Readable): Stream.Stream<Uint8Ar
     const chunk: unknown = readable.read()
     if (chunk instanceof Uint8Array) return Effect.succeed(Arr.of(chunk))
     if (readable.readableEnded) return Cause.done()
-    if (readable.destroyed) return Effect.fail(lost(asked, failure))
+    if (readable.destroyed) return Effect.fail(lost(asked, readable.errored ?? undefined))
     return Effect.andThen(within(asked, asked.idleTimeout)(next), pull)
   })
-  return Stream.fromPull(Effect.sync(() => {
-    readable.on("error", failed)
-    return pull
-  }))
+  return Stream.fromPull(Effect.succeed(pull))
 }

@@ -75,12 +75,16 @@ export const parse = (bytes: Uint8Array): Result.Result<ReadonlyArray<BuildRecor
       fields.filter(({ number }) => number === response.record).map(({ value }) => recordOf(value))
     ))
 
+const Parents = Schema.optionalKey(Schema.NullOr(Schema.Array(Schema.String)))
+
+/** Engines from API 1.42 on write a space before the name of the parents, and may mend that one day. */
 const JsonRecords = Schema.NullOr(Schema.Array(Schema.Struct({
   ID: Schema.String,
   Description: Schema.optionalKey(Schema.String),
   CreatedAt: Schema.optionalKey(Timestamp.FromString),
   Parent: Schema.optionalKey(Schema.String),
-  Parents: Schema.optionalKey(Schema.NullOr(Schema.Array(Schema.String)))
+  Parents,
+  " Parents": Parents
 })))
 
 /** The resource in Docker's API that tells them: engines before 1.42 tell more than is asked for, those from 1.52 on in another place. */
@@ -98,8 +102,14 @@ export const fromJson = (
 ): Result.Result<ReadonlyArray<BuildRecord>, string> => {
   const found = BuildCacheUsage?.Items ?? BuildCache
   return found === undefined ? Result.fail("no build cache") : Result.all(
-    (found ?? []).map(({ CreatedAt, Description = "", ID, Parent = "", Parents }) =>
-      toRecord({ id: ID, description: Description, createdAt: CreatedAt, parent: Parent, parents: Parents ?? [] })
+    (found ?? []).map(({ CreatedAt, Description = "", ID, Parent = "", Parents, " Parents": spaced }) =>
+      toRecord({
+        id: ID,
+        description: Description,
+        createdAt: CreatedAt,
+        parent: Parent,
+        parents: Parents ?? spaced ?? []
+      })
     )
   )
 }

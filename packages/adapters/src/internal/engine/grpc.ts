@@ -90,19 +90,19 @@ export const call = Effect.fnUntraced(function*(
 ): Effect.fn.Return<Uint8Array, DaemonError, Scope.Scope> {
   const { attempted, socket } = asked
   const unexpected = (expected: string, found: string) => new DaemonUnexpected({ socket, attempted, expected, found })
-  const call = yield* open(connection, method)
-  const headers = yield* within(asked, asked.idleTimeout)(headersOf(asked, call))
+  const opened = yield* open(connection, method)
+  const headers = yield* within(asked, asked.idleTimeout)(headersOf(asked, opened))
   const type = textOf(headers, "content-type") ?? "no content type"
   if (headers[":status"] !== 200 || !type.startsWith("application/grpc")) {
     return yield* unexpected("gRPC", `HTTP ${headers[":status"]} with ${type}`)
   }
-  const bytes = yield* content(asked, call.stream).pipe(
+  const bytes = yield* content(asked, opened.stream).pipe(
     collect(asked, maxMessage),
-    Effect.catchTag("DaemonGone", () => Effect.fail(lost(asked, call.failure)))
+    Effect.catchTag("DaemonGone", () => Effect.fail(lost(asked, opened.failure)))
   )
-  const end = call.trailers ?? headers
+  const end = opened.trailers ?? headers
   const status = textOf(end, "grpc-status")
-  if (status === undefined) return yield* lost(asked, call.failure)
+  if (status === undefined) return yield* lost(asked, opened.failure)
   if (status !== "0") {
     const reason = decoded(textOf(end, "grpc-message") ?? "")
     return yield* new DaemonRefused({ socket, attempted, status: `gRPC ${status}`, reason })

@@ -7,7 +7,7 @@ import * as Stream from "effect/Stream"
 import { type IncomingMessage, request, type RequestOptions } from "node:http"
 import type { Socket } from "node:net"
 import { type DaemonError, DaemonRefused, DaemonUnexpected } from "../../DaemonError.ts"
-import { type Asked, connect, content, lost, within } from "./connection.ts"
+import { type Asked, connect, content, ignore, lost, within } from "./connection.ts"
 
 /** Sends a request that has no body, and waits for the head of the answer. What follows an upgrade is left on the connection. */
 const send = (
@@ -17,7 +17,7 @@ const send = (
 ): Effect.Effect<IncomingMessage, DaemonError> =>
   Effect.callback((resume) => {
     request({ ...options, createConnection: () => connection })
-      .on("response", (response) => resume(Effect.succeed(response)))
+      .on("response", (response) => resume(Effect.succeed(response.on("error", ignore))))
       .on("upgrade", (response, _, head) => {
         connection.unshift(head)
         resume(Effect.succeed(response))
@@ -49,7 +49,7 @@ const refused = Effect.fnUntraced(function*(asked: Asked, response: IncomingMess
     Effect.flatMap((bytes) => Schema.decodeUnknownEffect(Refusal)(new TextDecoder().decode(bytes))),
     Effect.match({ onSuccess: ({ message }) => message, onFailure: () => response.statusMessage ?? "" })
   )
-  return new DaemonRefused({ socket, attempted, status: `HTTP ${response.statusCode}`, reason })
+  return yield* new DaemonRefused({ socket, attempted, status: `HTTP ${response.statusCode}`, reason })
 })
 
 /** Gets the body of a resource. */
@@ -60,7 +60,7 @@ export const get = (
   Effect.gen(function*() {
     const connection = yield* connect(asked)
     const response = yield* within(asked, asked.idleTimeout)(send(connection, asked, { path }))
-    return response.statusCode === 200 ? content(asked, response) : yield* yield* refused(asked, response)
+    return response.statusCode === 200 ? content(asked, response) : yield* refused(asked, response)
   })
 
 /** The most that an answer in JSON may have: that of 300,000 records. */
@@ -99,5 +99,5 @@ export const upgrade = Effect.fnUntraced(function*(
     send(connection, asked, { method: "POST", path, headers })
   )
   if (response.statusCode === 101) return connection
-  return yield* yield* refused(asked, response)
+  return yield* refused(asked, response)
 })

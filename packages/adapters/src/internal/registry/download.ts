@@ -3,9 +3,14 @@
  */
 import * as BlobStore from "@effect-oci/core/BlobStore"
 import * as RegistryError from "@effect-oci/core/RegistryError"
+import * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
+import { chunkSize } from "../files.ts"
+import { lend } from "../lending.ts"
 import { ask, cuts, isPassing, type Repository } from "./repository.ts"
 import type { Answer, Ask } from "./session.ts"
 
@@ -50,6 +55,54 @@ export const without = <E, R>(
       ({ length }) => length > 0
     )
   })
+
+/**
+ * Gives content in larger pieces than the network does, of which each one costs whoever hashes and writes it. What did not fill
+ * a piece when the content failed is dropped.
+ */
+const inBlocks = <E>(content: Stream.Stream<Uint8Array, E>, size: number): Stream.Stream<Uint8Array, E> =>
+  Stream.transformPull(content, (pull) =>
+    Effect.sync(() => {
+      let left = size
+      let block = lend(Math.min(chunkSize, left))
+      let used = 0
+      let waiting: ReadonlyArray<Uint8Array> = []
+      let hasEnded = false
+      const feed = Pull.catchDone(
+        Effect.map(pull, (chunks) => void (waiting = chunks)),
+        () => Effect.sync(() => void (hasEnded = true))
+      )
+      /** Fills the block, and gives it when it is full. */
+      const fill = (blocks: Array<Uint8Array>) => {
+        for (const chunk of waiting) {
+          for (let offset = 0; offset < chunk.length;) {
+            const part = chunk.subarray(offset, offset + block.length - used)
+            block.set(part, used)
+            used += part.length
+            offset += part.length
+            if (used < block.length) continue
+            blocks.push(block)
+            left -= used
+            // One byte more than is expected makes it too long
+            block = lend(Math.max(1, Math.min(chunkSize, left)))
+            used = 0
+          }
+        }
+        waiting = []
+      }
+      return Effect.gen(function*() {
+        const blocks: Array<Uint8Array> = []
+        while (!hasEnded && blocks.length === 0) {
+          yield* feed
+          fill(blocks)
+        }
+        if (hasEnded && used > 0) {
+          blocks.push(block.subarray(0, used))
+          used = 0
+        }
+        return Arr.isReadonlyArrayNonEmpty(blocks) ? blocks : yield* Cause.done()
+      })
+    }))
 
 /**
  * Gives the content of a blob that is at `url`, not verified: never less of it than its size, and no more than the piece with
@@ -115,7 +168,7 @@ export const content = (
     const rest: Stream.Stream<Uint8Array, BlobStore.BlobStoreError> = Stream.suspend(() =>
       Stream.catchTag(part, "Cut", ({ error }) => Stream.unwrap(Effect.as(allowed.next(position, error), rest)))
     )
-    return rest
+    return inBlocks(rest, size)
   })
 
 /** An answer that is in memory. */
