@@ -48,6 +48,7 @@ const engineFor = (context: TestContext) =>
     })
   )
 
+const root = temporaryDirectory()
 const services = Layer.mergeAll(NodeHash.layer, NodeCompression.layer)
 const socketOf = ({ root }: Running) => join(root, "socket")
 
@@ -141,10 +142,12 @@ const exported = (
     )
   ).pipe(
     Effect.flatMap(({ configs }) => BlobStore.getBytes(configs[0] ?? assert.fail("one config"))),
-    // The archive that is written, not the engine's
-    Effect.provide(DockerArchive.layer(archive)),
-    Effect.provide(CacheRefEngine.layer(image.ref, { socket })),
-    Effect.provide(services)
+    // The blobs of the one that comes last are written to
+    Effect.provide(
+      Layer.mergeAll(CacheRefEngine.layer(image.ref, { socket }), DockerArchive.layer(archive)).pipe(
+        Layer.provide(services)
+      )
+    )
   )
 
 describe.runIf(directory !== undefined)("images of the Docker engine", { timeout: 60_000 }, () => {
@@ -162,7 +165,7 @@ describe.runIf(directory !== undefined)("images of the Docker engine", { timeout
 
           const refs = yield* CacheRef.CacheRef.use((refs) =>
             Effect.flatMap(refs.acquire(id), (ref) => CacheRef.chain(ref))
-          ).pipe(Effect.scoped, Effect.provide(CacheRefEngine.layer(id, { socket })), Effect.provide(services))
+          ).pipe(Effect.scoped, Effect.provide(CacheRefEngine.layer(id, { socket }).pipe(Layer.provide(services))))
           assert.deepStrictEqual(refs.map(({ layer }) => layer?.diffId), [...input.diffIds])
           const records = yield* engine.records(input.diffIds)
           assert.deepStrictEqual(
@@ -177,7 +180,7 @@ describe.runIf(directory !== undefined)("images of the Docker engine", { timeout
           // The parent of each is the ref below it, as the engine has it
           assert.deepStrictEqual(records.map(({ Parent }) => Parent), ["", ...records.map(({ ID }) => ID).slice(0, -1)])
 
-          const archive = join(temporaryDirectory(), "ours.tar")
+          const archive = join(root, "ours.tar")
           const ours = yield* exported({ ...input, archive, ref: id, rules: shared, socket })
           assert.strictEqual(textOf(ours), textOf(config))
 
@@ -198,7 +201,7 @@ describe.runIf(directory !== undefined)("images of the Docker engine", { timeout
         const { config } = yield* Effect.fromResult(undo(yield* engine.config(id), baseConfig))
         // Without the history that the frontend wrote, all of it is ours
         const without = Buffer.from(textOf(config).replace(/"history": \[.*\]/, `"history": null`))
-        const archive = join(temporaryDirectory(), "ours.tar")
+        const archive = join(root, "ours.tar")
         const rules = Compatibility.moby2010
         const ours = yield* exported({ archive, ref: id, rules, config: without, socket: socketOf(engine) })
         yield* engine.docker("load", "--input", archive)

@@ -4,6 +4,8 @@ import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as HttpClient from "effect/http/HttpClient"
+import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
@@ -201,13 +203,24 @@ describe("a stream that is sent", () => {
       assert.lengthOf(server.seen, 0)
     }))
 
+  it.live("that fails does so also where the client does not notice", () =>
+    Effect.gen(function*() {
+      const deaf = HttpClient.make(({ body }) =>
+        body._tag === "Stream"
+          ? Effect.andThen(Effect.ignore(Stream.runDrain(body.stream)), Effect.never)
+          : Effect.never
+      )
+      const { ask } = yield* session("reg.example", once, undefined, Layer.succeed(HttpClient.HttpClient, deaf))
+      assert.strictEqual(yield* Effect.flip(ask(put(Stream.fail("mine")))), "mine")
+    }))
+
   it.live("is waited for as long as it takes", () =>
     Effect.gen(function*() {
       const server = yield* serve(() => ({}))
-      const { ask } = yield* session(server.host, quick({ idle: "50 millis" }))
+      const { ask } = yield* session(server.host, quick({ idle: "400 millis" }))
       yield* ask(put(
         Stream.fromIterable([1, 2, 3]).pipe(
-          Stream.mapEffect((size) => Effect.as(Effect.sleep("200 millis"), bytes(size)))
+          Stream.mapEffect((size) => Effect.as(Effect.sleep("600 millis"), bytes(size)))
         )
       ))
       assert.strictEqual(server.seen[0]?.body.length, 6)
@@ -276,21 +289,21 @@ describe("a registry that hangs", () => {
         const drip = setInterval(() => response.write("x"), 50)
         response.on("close", () => clearInterval(drip))
       })
-      const { ask, limitedBody } = yield* session(server.host, quick({ idle: "100 millis" }))
+      const { ask, limitedBody } = yield* session(server.host, quick({ idle: "400 millis" }))
       const { reason } = yield* Effect.flip(limitedBody(yield* ask(get("/v2/")), 1000))
-      assert.deepInclude(reason, { _tag: "TimedOut", phase: "content", milliseconds: 400 })
+      assert.deepInclude(reason, { _tag: "TimedOut", phase: "content", milliseconds: 1600 })
     }))
 
   it.live("while its content is worked on is not at fault", () =>
     Effect.gen(function*() {
       const server = yield* serve(() => ({ body: "x".repeat(1_000_000) }))
-      const { ask } = yield* session(server.host, quick({ idle: "100 millis" }))
+      const { ask } = yield* session(server.host, quick({ idle: "500 millis" }))
       const answer = yield* ask(get("/v2/"))
       let size = 0
       yield* Stream.runForEachArray(answer.stream, (chunks) => {
         const isFirst = size === 0
         for (const chunk of chunks) size += chunk.length
-        return isFirst ? Effect.sleep("300 millis") : Effect.void
+        return isFirst ? Effect.sleep("800 millis") : Effect.void
       })
       assert.strictEqual(size, 1_000_000)
     }))
@@ -302,7 +315,7 @@ describe("an interruption", () => {
   const gone = (server: Server) =>
     Effect.sync(() => server.sockets.size).pipe(
       Effect.repeat({ schedule: Schedule.spaced("5 millis"), until: (open) => open === 0 }),
-      Effect.timeout("100 millis")
+      Effect.timeout("1 second")
     )
 
   // What is kept for the next request is no trace of this one
@@ -346,7 +359,7 @@ describe("an interruption", () => {
         yield* Fiber.interrupt(fiber)
         assert.isBelow((yield* Clock.currentTimeMillis) - start, 100)
         yield* gone(server)
-      }))
+      }), { retry: 3 })
   }
 
   it.live("during an upload ends within 100 ms, with the source, and leaves no socket", () =>
@@ -364,9 +377,9 @@ describe("an interruption", () => {
       const start = yield* Clock.currentTimeMillis
       yield* Fiber.interrupt(fiber)
       assert.isBelow((yield* Clock.currentTimeMillis) - start, 100)
-      yield* Effect.timeout(Deferred.await(ended), "100 millis")
+      yield* Effect.timeout(Deferred.await(ended), "1 second")
       yield* gone(server)
-    }))
+    }), { retry: 3 })
 
   it.live("while nobody takes the connection ends within 100 ms", () =>
     Effect.gen(function*() {
@@ -378,18 +391,20 @@ describe("an interruption", () => {
       yield* Fiber.interrupt(fiber)
       assert.isBelow((yield* Clock.currentTimeMillis) - start, 100)
       assert.isAbove(fill, 0)
-    }))
+    }), { retry: 3 })
 
-  it.live("is not needed to end what has failed", () =>
-    Effect.gen(function*() {
-      const server = yield* serve(() => (response) => {
-        response.writeHead(404)
-        response.write("x".repeat(100_000))
-      })
-      const { ask } = yield* session(server.host)
-      yield* Effect.flip(ask(get("/v2/")))
-      yield* gone(server)
-    }))
+  for (const status of [404, 503]) {
+    it.live(`is not needed to end what has failed: ${status}`, () =>
+      Effect.gen(function*() {
+        const server = yield* serve(() => (response) => {
+          response.writeHead(status)
+          response.write("x".repeat(100_000))
+        })
+        const { ask } = yield* session(server.host, once)
+        yield* Effect.flip(ask(get("/v2/")))
+        yield* gone(server)
+      }))
+  }
 
   it.live("of who does not read the answer leaves no socket", () =>
     Effect.gen(function*() {

@@ -208,6 +208,33 @@ describe("tokens", () => {
       assert.lengthOf(tokensOf(seen), 3)
     }))
 
+  it.effect("that the registry has refused are not kept, even if it names another scope", () =>
+    Effect.gen(function*() {
+      let good = "t1"
+      let count = 0
+      const { layer, seen } = everywhere(({ headers, url }) =>
+        url.startsWith(tokenUrl)
+          ? { body: `{"token":"t${++count}"}` }
+          : headers["authorization"] === `Bearer ${good}`
+          ? {}
+          : { status: 401, headers: bearer(tokenUrl, `,scope="repository:a/b:pull,push"`) }
+      )
+      const { ask } = yield* session("reg.example", {}, undefined, layer)
+      yield* ask(get("/v2/", pull))
+      yield* TestClock.adjust("1 second")
+      good = "t2"
+      yield* ask(get("/v2/", pull))
+      yield* TestClock.adjust("1 second")
+      good = "t3"
+      const before = seen.length
+      yield* ask(get("/v2/", pull))
+      // A new token at once, and not the old one first
+      assert.deepStrictEqual(seen.slice(before).map(({ headers }) => headers["authorization"]), [
+        undefined,
+        "Bearer t3"
+      ])
+    }))
+
   it.effect("are fetched for more where the registry wants that", () =>
     Effect.gen(function*() {
       const { layer, seen } = everywhere(({ headers, url }) => {
@@ -223,21 +250,27 @@ describe("tokens", () => {
       ])
     }))
 
-  it.effect("are not mixed up between scopes", () =>
+  it.effect("are not mixed up between scopes, nor by what the registry wants of others", () =>
     Effect.gen(function*() {
-      const { layer, seen } = everywhere(({ headers, url }) =>
-        url.startsWith(tokenUrl)
-          ? { body: `{"token":"${new URL(url).searchParams.getAll("scope").join("+")}"}` }
-          : headers["authorization"]?.includes(new URL(url).pathname.split("/")[2] ?? "") === true
+      const { layer, seen } = everywhere(({ headers, url }) => {
+        const { pathname, searchParams } = new URL(url)
+        if (url.startsWith(tokenUrl)) return { body: `{"token":"${searchParams.getAll("scope").join("+")}"}` }
+        const [, , repository = ""] = pathname.split("/")
+        return headers["authorization"]?.includes(repository) === true
           ? {}
-          : { status: 401, headers: bearer(tokenUrl) }
-      )
+          : { status: 401, headers: bearer(tokenUrl, `,scope="x:${pathname}:pull"`) }
+      })
       const { ask } = yield* session("reg.example", {}, undefined, layer)
-      for (const repository of ["one", "two", "one", "two"]) {
+      for (const repository of ["one", "two"]) {
         yield* ask(get(`/v2/${repository}/x`, { repository, actions: ["pull"] }))
       }
-      assert.lengthOf(tokensOf(seen), 2)
-      assert.lengthOf(seen, 7)
+      yield* ask(get("/v2/"))
+      assert.lengthOf(tokensOf(seen), 3)
+      for (const repository of ["one", "two"]) {
+        yield* ask(get(`/v2/${repository}/x`, { repository, actions: ["pull"] }))
+      }
+      assert.lengthOf(tokensOf(seen), 3)
+      assert.lengthOf(seen, 10)
     }))
 
   it.live("are fetched once for all who wait", () =>
@@ -296,6 +329,14 @@ describe("tokens", () => {
       const { ask } = yield* session("reg.example", {}, basic, layer)
       yield* ask(get("/v2/", pull))
       assert.deepStrictEqual(tokensOf(seen).map(({ headers }) => headers["authorization"]), [basicHeader, basicHeader])
+    }))
+
+  it.effect("are not asked for elsewhere with an identity token", () =>
+    Effect.gen(function*() {
+      const { layer, seen } = registry(() => ({ status: 307, headers: { location: "/token2" } }))
+      const { ask } = yield* session("reg.example", {}, identity, layer)
+      assert.strictEqual((yield* Effect.flip(ask(get("/v2/", pull)))).reason._tag, "UnsafeRedirect")
+      assert.lengthOf(tokensOf(seen), 1)
     }))
 
   it.effect("of a server that goes on and on are not waited for", () =>

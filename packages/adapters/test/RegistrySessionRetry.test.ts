@@ -42,7 +42,12 @@ describe("Retry-After", () => {
 })
 
 /** When, in seconds, a registry that always gives the same answer is asked, and what comes of it. */
-const times = (reply: Exclude<Reply, Function>, options: Session.Options = {}, more: Partial<Session.Ask> = {}) =>
+const times = (
+  reply: Exclude<Reply, Function>,
+  options: Session.Options = {},
+  more: Partial<Session.Ask> = {},
+  chance = 0.5
+) =>
   Effect.gen(function*() {
     const asked: Array<number> = []
     let now = 0
@@ -57,7 +62,7 @@ const times = (reply: Exclude<Reply, Function>, options: Session.Options = {}, m
       now = (step + 1) / 10
     }
     return { asked, error: yield* Fiber.join(fiber) }
-  }).pipe(Effect.provideService(Random.Random, { nextDoubleUnsafe: () => 0.5, nextIntUnsafe: () => 0 }))
+  }).pipe(Effect.provideService(Random.Random, { nextDoubleUnsafe: () => chance, nextIntUnsafe: () => 0 }))
 
 describe("an answer that may be another later", () => {
   it.effect("is waited for longer each time, at most five times", () =>
@@ -67,6 +72,13 @@ describe("an answer that may be another later", () => {
         assert.deepStrictEqual(asked.map((time) => Math.round(time * 2) / 2), [0, 0.5, 1.5, 3.5, 7.5])
         assert.deepInclude(error.reason, { _tag: "Unavailable", status, attempts: 5 })
       }
+    }))
+
+  it.effect("is not waited for by all for the same time", () =>
+    Effect.gen(function*() {
+      const early = yield* times({ status: 503 }, {}, {}, 0)
+      const late = yield* times({ status: 503 }, {}, {}, 0.999)
+      assert.isAbove((late.asked[1] ?? 0) - (early.asked[1] ?? 0), 0.1)
     }))
 
   it.effect("is waited for as long as the server asks for", () =>
@@ -93,9 +105,9 @@ describe("an answer that may be another later", () => {
       assert.deepStrictEqual(short.asked.map(Math.round), [0, 10, 20])
     }))
 
-  it.effect("is waited for as usual where the server talks nonsense", () =>
+  it.effect("is waited for as usual where the server talks nonsense, or is in a hurry", () =>
     Effect.gen(function*() {
-      for (const header of ["soon", "-1", "NaN"]) {
+      for (const header of ["soon", "-1", "NaN", "0", "Thu, 01 Jan 1970 00:00:00 GMT"]) {
         const { asked } = yield* times({ status: 503, headers: { "retry-after": header } })
         assert.deepStrictEqual(asked.map((time) => Math.round(time * 2) / 2), [0, 0.5, 1.5, 3.5, 7.5])
       }

@@ -10,6 +10,7 @@ import * as References from "effect/References"
 import * as Schema from "effect/Schema"
 import * as Tracer from "effect/Tracer"
 import { inspect } from "node:util"
+import * as Failure from "../src/internal/registry/failure.ts"
 import { get, type Reply, type Seen, serve, session, text } from "./registrySession/servers.ts"
 
 const secrets = {
@@ -132,6 +133,32 @@ const scenes: ReadonlyArray<
   ],
   ["a URL that is none", undefined, () => ({ status: 307, headers: { location: `https://x y${signed}` } })]
 ]
+
+describe("a text of others", () => {
+  const cases: ReadonlyArray<readonly [text: string, shown: string]> = [
+    ["it is not allowed", "it is not allowed"],
+    ["is it? yes", "is it? yes"],
+    ["my canary-bearer-4, canary-bearer-4", "my <redacted>, <redacted>"],
+    ["see https://a.example/b?c now", "see https://a.example/b?… now"],
+    ["see https://a.example/b#c now", "see https://a.example/b?… now"],
+    ["see /b?c=d&e now", "see /b?… now"],
+    ["a\r\n\u001b[31mb\u202ec\u0000", "a [31mb c "],
+    ["x".repeat(501), `${"x".repeat(500)}…`]
+  ]
+  for (const [text, shown] of cases) {
+    it(`is shown as ${JSON.stringify(shown.slice(0, 40))}`, () => {
+      assert.strictEqual(Failure.shown(text, [Redacted.make(secrets.bearer), Redacted.make("")]), shown)
+    })
+  }
+
+  it("is shown in time that grows with it only", () => {
+    for (const part of ["?", "https://", "?a", "#", "canary-bearer-"]) {
+      const start = performance.now()
+      Failure.shown(part.repeat(65_536 / part.length), [Redacted.make(secrets.bearer)])
+      assert.isBelow(performance.now() - start, 200)
+    }
+  })
+})
 
 describe("no secret is told by", () => {
   for (const [name, credential, handler, told] of scenes) {

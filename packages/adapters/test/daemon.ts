@@ -4,7 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { linkSync } from "node:fs"
+import { linkSync, mkdtempSync, rmSync } from "node:fs"
 import { createServer as createHttpServer, type RequestListener } from "node:http"
 import {
   createServer as createHttp2Server,
@@ -13,10 +13,10 @@ import {
   type ServerHttp2Stream
 } from "node:http2"
 import { createConnection, createServer, type Server, type Socket } from "node:net"
+import { tmpdir } from "node:os"
 import { join } from "node:path"
 import process from "node:process"
 import type { Duplex } from "node:stream"
-import { temporaryDirectory } from "./temporary.ts"
 
 export interface Fake {
   readonly socket: string
@@ -30,7 +30,8 @@ export interface Fake {
 const serve = (server: Server): Effect.Effect<Fake, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.callback<Fake & { readonly stop: () => void }>((resume) => {
-      const socket = join(temporaryDirectory(), "socket")
+      const directory = mkdtempSync(join(tmpdir(), "effect-oci-daemon-"))
+      const socket = join(directory, "socket")
       const open = new Set<Socket>()
       let connections = 0
       server.on("connection", (connection: Socket) => {
@@ -43,6 +44,7 @@ const serve = (server: Server): Effect.Effect<Fake, never, Scope.Scope> =>
       const stop = () => {
         for (const connection of open) connection.destroy()
         server.close()
+        rmSync(directory, { recursive: true })
       }
       server.listen(socket, () =>
         resume(Effect.succeed({ socket, stop, open: () => open.size, connections: () => connections })))
@@ -101,12 +103,9 @@ export const through = ({ socket }: Fake) =>
     }, 100)
   })
 
-/** A path where nothing listens any more: the name of a socket that has outlived its daemon. */
-export const abandoned: Effect.Effect<string> = Effect.scoped(Effect.map(raw(() => undefined), ({ socket }) => {
-  const path = join(temporaryDirectory(), "abandoned")
-  linkSync(socket, path)
-  return path
-}))
+/** Makes a path where nothing listens any more: the name of a socket that has outlived its daemon. */
+export const abandon = (path: string): Effect.Effect<void> =>
+  Effect.scoped(Effect.map(raw(() => undefined), ({ socket }) => linkSync(socket, path)))
 
 const head = { ":status": 200, "content-type": "application/grpc" }
 

@@ -1,5 +1,6 @@
 /**
- * Where refs are imported from, as the command line writes it: an image in any store, or `buildkit-cache:DIR[:TAG]`.
+ * Where refs are imported from, as the command line writes it: an image in any store, `buildkit-cache:DIR[:TAG]`, or
+ * `docker-engine:[SOCKET]`.
  *
  * @since 0.1.0
  */
@@ -20,6 +21,17 @@ export interface BuildKitCache {
 }
 
 /**
+ * A Docker engine, by its socket: the one that is usual, unless it is given.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface DockerEngine {
+  readonly _tag: "DockerEngine"
+  readonly socket: Option.Option<string>
+}
+
+/**
  * An image, whose layers become refs.
  *
  * @category models
@@ -36,9 +48,10 @@ export interface Image {
  * @category models
  * @since 0.1.0
  */
-export type RefSource = BuildKitCache | Image
+export type RefSource = BuildKitCache | DockerEngine | Image
 
 const scheme = "buildkit-cache:"
+const engineScheme = "docker-engine:"
 
 /**
  * All the ways to write one, for help.
@@ -46,7 +59,12 @@ const scheme = "buildkit-cache:"
  * @category constants
  * @since 0.1.0
  */
-export const syntax: string = `${ImageArgument.syntax}, ${scheme}DIR[:TAG]`
+export const syntax: string = `${ImageArgument.syntax}, ${scheme}DIR[:TAG], ${engineScheme}[SOCKET]`
+
+const engineAt = (text: string): DockerEngine => {
+  const socket = text.slice(engineScheme.length)
+  return { _tag: "DockerEngine", socket: socket === "" ? Option.none() : Option.some(socket) }
+}
 
 const cacheAt = (text: string): Result.Result<BuildKitCache, ImageArgument.InvalidImageArgument> => {
   const [directory = "", ...rest] = text.slice(scheme.length).split(":")
@@ -73,6 +91,8 @@ const cacheAt = (text: string): Result.Result<BuildKitCache, ImageArgument.Inval
 export const parse = (text: string): Result.Result<RefSource, ImageArgument.InvalidImageArgument> =>
   text.startsWith(scheme)
     ? cacheAt(text)
+    : text.startsWith(engineScheme)
+    ? Result.succeed(engineAt(text))
     : Result.map(ImageArgument.parse(text), (image): Image => ({ _tag: "Image", image }))
 
 /**
@@ -81,7 +101,13 @@ export const parse = (text: string): Result.Result<RefSource, ImageArgument.Inva
  * @category encoding
  * @since 0.1.0
  */
-export const format = (self: RefSource): string =>
-  self._tag === "Image"
-    ? ImageArgument.format(self.image)
-    : scheme + self.directory + Option.match(self.tag, { onNone: () => "", onSome: (tag) => `:${tag}` })
+export const format = (self: RefSource): string => {
+  switch (self._tag) {
+    case "Image":
+      return ImageArgument.format(self.image)
+    case "DockerEngine":
+      return engineScheme + Option.getOrElse(self.socket, () => "")
+    case "BuildKitCache":
+      return scheme + self.directory + Option.match(self.tag, { onNone: () => "", onSome: (tag) => `:${tag}` })
+  }
+}

@@ -96,6 +96,20 @@ describe.runIf(engineDirectory !== undefined && judge("skopeo"))("an image that 
     it("with other arguments", async () => {
       assert.include(await docker("example.org/tell:1", "three"), "args three\n")
     })
+
+    it("and what the engine builds upon it comes back as refs", async () => {
+      const dockerfile = "FROM example.org/hello:1\nCOPY x /x\nENV A=1\n"
+      await Effect.runPromise(engine.build({ dockerfile, files: { x: "x" }, args: ["--tag", "built"] }))
+      const source = `docker-engine:${join(engine.root, "socket")}`
+      const refs = ["ref", "import", source, "built", "--image", "built", "--store", path("refs"), "--json"]
+      const [base, top] = JSON.parse(await run(...refs))
+      assert.strictEqual(base.parent, undefined)
+      assert.include(top, { name: "built", parent: base.name, origin: `${source} built` })
+      // What this version calls a COPY
+      assert.strictEqual(top.description, "fileop target")
+      await run("export", "built", "--store", path("refs"), "--to", `oci:${path("again")}:latest`, "--epoch", "")
+      await run("validate", `oci:${path("again")}:latest`)
+    })
   })
 
   describe.runIf(judge("containerd") && judge("ctr"))("runs in containerd", () => {

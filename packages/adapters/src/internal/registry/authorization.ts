@@ -155,7 +155,7 @@ export const make = Effect.fnUntraced(function*(environment: Environment, option
     if (response.status !== 200) {
       return yield* Failure.lasting(new RegistryError.Refused({ status: response.status, errors: [] }))
     }
-    const body = yield* Exchange.bytes(response, maxTokenBytes, limits)
+    const body = yield* Exchange.bytes(response.stream, maxTokenBytes, limits)
     const tokens = Schema.decodeOption(Tokens)(new TextDecoder().decode(body))
     const found = Option.flatMap(
       tokens,
@@ -264,9 +264,9 @@ export const make = Effect.fnUntraced(function*(environment: Environment, option
       if (refused === undefined) return yield* Cache.get(cache, key)
       if (refused.since < start) {
         yield* Cache.invalidateWhen(cache, refused.key, ({ header }) => header === refused.header)
-      } else if (Equal.equals(refused.key, key)) return yield* refusal
+      }
       const authorization = yield* Cache.get(cache, key)
-      // The same name and password are not sent again: too many wrong ones may lock an account
+      // What was refused is not sent again: too many wrong passwords may lock an account
       return Equal.equals(authorization.header, refused.header) ? yield* refusal : authorization
     })
   }

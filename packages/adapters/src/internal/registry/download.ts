@@ -179,14 +179,14 @@ export interface Whole extends Answer {
 const nothing = new Uint8Array()
 
 /**
- * Asks, and reads the answer to its end; both anew where it is cut off. `limit` is how many bytes it may have, `size` how
- * many it should, where that is known.
+ * Asks, and reads the answer to its end; both anew where it is cut off. `limit` is how many bytes it may have. Where
+ * the registry does not say how many it has, `isWhole` tells.
  */
 export const whole = Effect.fnUntraced(function*(
   repository: Repository,
   request: Ask,
   limit: number,
-  size = 0
+  isWhole: (answer: Whole) => boolean = () => true
 ): Effect.fn.Return<Whole, RegistryError.RegistryError> {
   const allowed = cuts()
   for (let attempts = 1;; attempts++) {
@@ -195,11 +195,12 @@ export const whole = Effect.fnUntraced(function*(
         if (answer.status !== 200) return Effect.succeed({ ...answer, bytes: nothing })
         return repository.session.limitedBody(answer, limit).pipe(
           Effect.mapError(cut),
-          Effect.flatMap((bytes) =>
-            bytes.length < (lengthOf(answer) ?? size)
-              ? Effect.fail(endedEarly(answer, attempts))
-              : Effect.succeed({ ...answer, bytes })
-          )
+          Effect.flatMap((bytes) => {
+            const length = lengthOf(answer)
+            const found = { ...answer, bytes }
+            const isAll = length === undefined ? isWhole(found) : bytes.length >= length
+            return isAll ? Effect.succeed(found) : Effect.fail(endedEarly(answer, attempts))
+          })
         )
       }),
       Effect.scoped,

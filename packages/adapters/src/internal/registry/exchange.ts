@@ -187,6 +187,7 @@ export const make = Effect.gen(function*() {
         Deferred.isDoneUnsafe(failed) ? Deferred.await(failed) : convert(error)
       )
     )
+    // A client may not notice that a body has failed
     const response = yield* sent.pipe(
       Effect.raceFirst(Deferred.await(failed)),
       Effect.raceFirst(watch(progress, isWrite ? limits.commit : limits.answer, limits.idle))
@@ -209,19 +210,16 @@ export type Exchange = Effect.Success<typeof make>
 
 /** Reads a body of at most so many bytes. What is more, or takes too long, is a failure. */
 export const bytes = <E>(
-  { headers, stream }: Pick<Response, "headers"> & { readonly stream: Stream.Stream<Uint8Array, E> },
+  stream: Stream.Stream<Uint8Array, E>,
   limit: number,
   { idle }: Limits
-): Effect.Effect<Uint8Array, Failure.Failure | E> => {
-  const tooMuch = Failure.misbehaved(`a body of more than ${limit} bytes`)
-  return Number(headers["content-length"] ?? 0) > limit
-    ? Effect.fail(tooMuch)
-    : Stream.limitBytes(
-      stream,
-      ByteSize.bytes(limit),
-      (): Stream.Stream<Uint8Array, E | Failure.Failure> => Stream.fail(tooMuch)
-    ).pipe(
-      Stream.mkUint8Array,
-      Effect.timeoutOrElse({ duration: idle * 4, orElse: () => Effect.fail(timedOut("content", idle * 4)) })
-    )
-}
+): Effect.Effect<Uint8Array, Failure.Failure | E> =>
+  Stream.limitBytes(
+    stream,
+    ByteSize.bytes(limit),
+    (): Stream.Stream<Uint8Array, E | Failure.Failure> =>
+      Stream.fail(Failure.misbehaved(`a body of more than ${limit} bytes`))
+  ).pipe(
+    Stream.mkUint8Array,
+    Effect.timeoutOrElse({ duration: idle * 4, orElse: () => Effect.fail(timedOut("content", idle * 4)) })
+  )

@@ -158,6 +158,7 @@ export const make = (repository: Repository, hash: Hash.Hash["Service"]): Manife
 
   const get: Manifests["get"] = Effect.fnUntraced(function*(name, expected) {
     const operation = "pull the manifest"
+    const askedFor = (headers: Answer["headers"]) => digestIn(name) ?? digestIn(headers["docker-content-digest"])
     const { bytes, headers, status } = yield* whole(
       repository,
       {
@@ -170,10 +171,13 @@ export const make = (repository: Repository, hash: Hash.Hash["Service"]): Manife
         accept: [200, 404]
       },
       Json.maxBytes,
-      expected?.size
+      ({ bytes, headers }) => {
+        const asked = askedFor(headers)
+        return asked === undefined || digestOf(bytes, Digest.algorithm(asked)) === asked
+      }
     )
     if (status === 404) return undefined
-    const asked = digestIn(name) ?? digestIn(headers["docker-content-digest"])
+    const asked = askedFor(headers)
     const digest = digestOf(bytes, asked === undefined ? "sha256" : Digest.algorithm(asked))
     if (asked !== undefined && digest !== asked) {
       return yield* new BlobStore.DigestMismatch({ store, expected: asked, found: digest })

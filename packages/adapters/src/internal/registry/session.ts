@@ -112,7 +112,7 @@ const ErrorBody = Schema.fromJsonString(
 type Errors = RegistryError.Refused["errors"]
 
 const readErrors = (response: Exchange.Response, limits: Exchange.Limits, secrets: ReadonlyArray<Redacted.Redacted>) =>
-  Exchange.bytes(response, maxErrorBytes, limits).pipe(
+  Exchange.bytes(response.stream, maxErrorBytes, limits).pipe(
     Effect.map((body): Errors =>
       Option.match(Schema.decodeOption(ErrorBody)(new TextDecoder().decode(body)), {
         onNone: () => [],
@@ -223,7 +223,7 @@ export const make = Effect.fnUntraced(function*(
       })
     )
 
-  const drain = (response: Exchange.Response) => Effect.ignore(Exchange.bytes(response, maxErrorBytes, limits))
+  const drain = (response: Exchange.Response) => Effect.ignore(Exchange.bytes(response.stream, maxErrorBytes, limits))
 
   /** Sends a request; an answer that only sends us on is read, so that its connection can be used again. */
   const send = <E>(request: Exchange.Request<E>, accept: ReadonlyArray<number>) => {
@@ -342,7 +342,7 @@ export const make = Effect.fnUntraced(function*(
       }),
     limitedBody: (answer, limit) =>
       Effect.mapError(
-        Exchange.bytes(answer, limit, limits),
+        Exchange.bytes(answer.stream, limit, limits),
         (failure) => Failure.isFailure(failure) ? answer.error(failure.reason(1)) : failure
       )
   }

@@ -4,10 +4,12 @@
  * @since 0.1.0
  */
 import * as CacheRefBuildKitCache from "@effect-oci/adapters/CacheRefBuildKitCache"
+import * as NodeCompression from "@effect-oci/adapters/NodeCompression"
 import * as NodeHash from "@effect-oci/adapters/NodeHash"
 import * as BlobStore from "@effect-oci/core/BlobStore"
 import * as CacheChains from "@effect-oci/core/CacheChains"
 import * as CacheRef from "@effect-oci/core/CacheRef"
+import * as Progress from "@effect-oci/core/Progress"
 import * as RefImport from "@effect-oci/core/RefImport"
 import * as MediaType from "@effect-oci/schema/MediaType"
 import type * as Platform from "@effect-oci/schema/Platform"
@@ -19,6 +21,7 @@ import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Environment from "../../Environment.ts"
 import * as Flags from "../../Flags.ts"
 import * as HostPlatform from "../../HostPlatform.ts"
 import * as Output from "../../Output.ts"
@@ -34,6 +37,7 @@ interface Options {
   readonly name: string
   readonly platform: Option.Option<Platform.Platform>
   readonly chain: Option.Option<string>
+  readonly image: Option.Option<string>
   readonly replace: boolean
   readonly json: boolean
 }
@@ -76,13 +80,57 @@ const importCache = Effect.fnUntraced(function*(
   return yield* RefImport.chain(refs, { ...target, source: blobs })
 })
 
-const importRefs = Effect.fnUntraced(function*(options: Options) {
-  const { name, replace, source } = options
-  const target = { name, replace, origin: RefSource.format(source) }
-  return source._tag === "Image"
-    ? yield* importImage(source, options, target)
-    : yield* importCache(source, options, target)
+/** The socket that Docker's own command would use, where it is one. */
+const usualSocket = Effect.map(
+  Environment.variable("DOCKER_HOST", (host) => host.startsWith("unix://")),
+  (host) => host?.slice("unix://".length)
+)
+
+const importBuilt = Effect.fnUntraced(function*(
+  { socket }: RefSource.DockerEngine,
+  image: string,
+  target: Pick<RefImport.Options, "name" | "origin" | "replace">
+) {
+  const { open } = yield* Effect.promise(() => import("@effect-oci/adapters/CacheRefEngine"))
+  const path = Option.getOrUndefined(socket) ?? (yield* usualSocket)
+  const { blobs, refs } = yield* open(image, path === undefined ? {} : { socket: path }).pipe(
+    Effect.provide([NodeHash.layer, NodeCompression.layer]),
+    Progress.oneOff(`reading ${image} of the engine`)
+  )
+  return yield* RefImport.chain(refs, { ...target, origin: `${target.origin} ${image}`, source: blobs })
 })
+
+const importRefs = Effect.fnUntraced(function*(options: Options) {
+  const { image, name, replace, source } = options
+  const target = { name, replace, origin: RefSource.format(source) }
+  switch (source._tag) {
+    case "Image":
+      return yield* importImage(source, options, target)
+    case "BuildKitCache":
+      return yield* importCache(source, options, target)
+    case "DockerEngine":
+      return yield* Option.match(image, {
+        onNone: () => usage("--image is missing: which image of the engine is meant, as docker images lists them"),
+        onSome: (image) => importBuilt(source, image, target)
+      })
+  }
+})
+
+/** What flags say of a source that has no use for them. */
+const validate = ({ chain, image, platform, source }: Options) => {
+  if (source._tag !== "BuildKitCache" && Option.isSome(chain)) {
+    return usage("--chain chooses a chain of a build cache; of an image all layers are taken")
+  }
+  if (source._tag !== "DockerEngine" && Option.isSome(image)) {
+    return usage("--image chooses an image of a Docker engine; other sources name it themselves")
+  }
+  if (source._tag === "Image" || Option.isNone(platform)) return Effect.void
+  return usage(
+    source._tag === "BuildKitCache"
+      ? "--platform chooses an image of an index; a build cache does not say what its layers are for"
+      : "--platform chooses an image of an index; an engine has one for each name"
+  )
+}
 
 const summaryOf = ({ document: { created, ...rest }, name }: RefImport.Imported): RefSummary.RefSummary => ({
   name,
@@ -91,16 +139,10 @@ const summaryOf = ({ document: { created, ...rest }, name }: RefImport.Imported)
 })
 
 const run = Effect.fnUntraced(function*(options: Options) {
-  const { chain, json, platform, source } = options
-  if (source._tag === "Image" && Option.isSome(chain)) {
-    return yield* usage("--chain chooses a chain of a build cache; of an image all layers are taken")
-  }
-  if (source._tag === "BuildKitCache" && Option.isSome(platform)) {
-    return yield* usage("--platform chooses an image of an index; a build cache does not say what its layers are for")
-  }
+  yield* validate(options)
   const imported = yield* ProgressView.show(Effect.scoped(importRefs(options)))
   const refs = imported.map(summaryOf)
-  yield* json
+  yield* options.json
     ? Output.json(refs)
     : Output.line(Table.format([RefSummary.columns, ...refs.map(RefSummary.row)], [3]))
 })
@@ -128,6 +170,11 @@ export const command = Command.make(
       ),
       Flag.optional
     ),
+    image: Flag.String("image").pipe(
+      Flag.withMetavar("IMAGE"),
+      Flag.withDescription("Which image of a Docker engine, by its name or ID"),
+      Flag.optional
+    ),
     replace: Flag.Boolean("replace").pipe(
       Flag.withoutNegation,
       Flag.withDescription("Replace refs of these names that have other content (default: fail)"),
@@ -140,10 +187,10 @@ export const command = Command.make(
 ).pipe(
   Command.withDescription(
     "Make refs of an image's layers, or of those that BuildKit has left in a build cache, to export other images on top of them. " +
-      "What a layer was made by, and when, comes from the image's history; a build cache knows only when. Settings are not part " +
-      "of refs: give export the image's config for those."
+      "What a layer was made by, and when, comes from the image's history, or from what a Docker engine knows of its last builds; a " +
+      "build cache knows only when. Settings are not part of refs: give export the image's config for those."
   ),
-  Command.withShortDescription("Make refs of the layers of an image or a build cache"),
+  Command.withShortDescription("Make refs of the layers of an image, a build cache or an engine"),
   Command.withExamples([
     { command: "effect-oci ref import oci:node:24 node" },
     {
@@ -154,6 +201,10 @@ export const command = Command.make(
       command:
         "docker buildx build --cache-to type=local,dest=cache . && effect-oci ref import buildkit-cache:cache app",
       description: "What the last build has made"
+    },
+    {
+      command: "docker build -t app . && effect-oci ref import docker-engine: app --image app",
+      description: "The same from the engine itself"
     },
     {
       command: "effect-oci ref add app ./dist --parent node --at /app && effect-oci inspect oci:node:24 --config | " +
