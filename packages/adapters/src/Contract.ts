@@ -349,7 +349,10 @@ const descriptorOf = Effect.fnUntraced(function*(text: string): Effect.fn.Return
   BlobStore.BlobStore
 > {
   const mediaType = MediaType.imageManifest
-  const config = { mediaType: MediaType.imageConfig, ...yield* BlobStore.putBytes(bytesOf("{}"), MediaType.imageConfig) }
+  const config = {
+    mediaType: MediaType.imageConfig,
+    ...yield* BlobStore.putBytes(bytesOf("{}"), MediaType.imageConfig)
+  }
   const manifest = { schemaVersion: 2, mediaType, config, layers: [], annotations: { text } }
   return { mediaType, ...yield* BlobStore.putBytes(bytesOf(JSON.stringify(manifest)), mediaType) }
 })

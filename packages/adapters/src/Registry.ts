@@ -43,24 +43,27 @@ export interface Options extends Session.Options {}
  * @category services
  * @since 0.1.0
  */
-export class Repository extends Context.Service<Repository, Copy.Place & {
-  /** The registry's host, and the path in it. */
-  readonly name: string
-  /** Checks that the registry is there, and lets us in. */
-  readonly ping: Effect.Effect<void, RegistryError.RegistryError>
-  /** All tags, in the order of the registry. */
-  readonly tags: Stream.Stream<string, RegistryError.RegistryError>
-  /**
-   * Deletes a tag alone, or by its digest a manifest with all its tags. What is not there fails with the reason `NotFound`; a
-   * registry that cannot do it, with `Refused`.
-   */
-  readonly remove: (name: string) => Effect.Effect<void, RegistryError.RegistryError>
-  /** What refers to a manifest by its `subject`: of one type of artifact, where that is given. */
-  readonly referrers: (
-    subject: Digest.Digest,
-    artifactType?: string
-  ) => Stream.Stream<Descriptor.Descriptor, RegistryError.RegistryError>
-}>()("@effect-oci/adapters/Registry/Repository") {}
+export class Repository extends Context.Service<
+  Repository,
+  Copy.Place & {
+    /** The registry's host, and the path in it. */
+    readonly name: string
+    /** Checks that the registry is there, and lets us in. */
+    readonly ping: Effect.Effect<void, RegistryError.RegistryError>
+    /** All tags, in the order of the registry. */
+    readonly tags: Stream.Stream<string, RegistryError.RegistryError>
+    /**
+     * Deletes a tag alone, or by its digest a manifest with all its tags. What is not there fails with the reason `NotFound`; a
+     * registry that cannot do it, with `Refused`.
+     */
+    readonly remove: (name: string) => Effect.Effect<void, RegistryError.RegistryError>
+    /** What refers to a manifest by its `subject`: of one type of artifact, where that is given. */
+    readonly referrers: (
+      subject: Digest.Digest,
+      artifactType?: string
+    ) => Stream.Stream<Descriptor.Descriptor, RegistryError.RegistryError>
+  }
+>()("@effect-oci/adapters/Registry/Repository") {}
 
 /** Reads the name of a repository. */
 const parse = (

@@ -33,7 +33,7 @@ describe.runIf(judge("docker-registry"))("docker://", () => {
 
   it.live("is where an image is built upon, and where it goes, encrypted and after a login", () =>
     Effect.gen(function*() {
-      const { authority, host } = yield* DockerRegistry.make({ auth: "token", isEncrypted: true })
+      const { authority, host } = yield* DockerRegistry.make({ auth: "htpasswd", isEncrypted: true })
       const { cli, home, json, shell } = user({ authority })
       const base = `docker://${host}/team/base`
       const app = `docker://${host}/team/app:1.0`

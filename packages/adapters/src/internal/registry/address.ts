@@ -56,7 +56,7 @@ for (
 ) near.addSubnet(network, prefix, "ipv6")
 
 /** A host as a URL has it, without the brackets of IPv6. */
-const bare = (hostname: string): string => hostname.replace(/^\[(.*)\]$/, "$1").replace(/\.$/, "")
+export const bare = (hostname: string): string => hostname.replace(/^\[(.*)\]$/, "$1").replace(/\.$/, "")
 
 /** The IPv4 address in one of 64:ff9b::/96 (RFC 6052), which a network translates. */
 const translated = (address: string): string | undefined => {

@@ -138,7 +138,7 @@ const requestOf = <E>(
     Option.none(),
     HttpClientRequest.empty.headers,
     HttpBody.empty
-  ).pipe(HttpClientRequest.setHeaders({ "accept-encoding": "identity", ...headers }))
+  ).pipe(HttpClientRequest.setHeaders({ "accept-encoding": "identity", "user-agent": "effect-oci", ...headers }))
   if (body === undefined) return request
   return HttpClientRequest.setBody(
     request,

@@ -29,7 +29,8 @@ export interface Document {
   readonly bytes: Uint8Array
 }
 
-export const isDocument = (mediaType: string): boolean => MediaType.isIndex(mediaType) || MediaType.isManifest(mediaType)
+export const isDocument = (mediaType: string): boolean =>
+  MediaType.isIndex(mediaType) || MediaType.isManifest(mediaType)
 
 /**
  * Tells by the members of a content which kind of document it is, if it is one; `sent` is the media type that came with it.
@@ -137,7 +138,10 @@ export interface Manifests {
   readonly has: (blob: BlobStore.Blob) => Effect.Effect<boolean, RegistryError.RegistryError>
   /** Puts a document under its digest, and gives whether the registry lists it with its subject. */
   readonly put: (document: Document) => Effect.Effect<boolean, RegistryError.RegistryError>
-  readonly tag: (tag: string, document: Document) => Effect.Effect<void, BlobStore.DigestMismatch | RegistryError.RegistryError>
+  readonly tag: (
+    tag: string,
+    document: Document
+  ) => Effect.Effect<void, BlobStore.DigestMismatch | RegistryError.RegistryError>
   /** Gives bytes the descriptor that they have as a document. */
   readonly describe: (bytes: Uint8Array, mediaType: string) => Document
   /** Deletes a document with all its tags, or a tag alone, and gives whether it was there. */
@@ -185,7 +189,9 @@ export const make = (repository: Repository, hash: Hash.Hash["Service"]): Manife
     const sent = typeIn(headers)
     const mediaType = mediaTypeOf(bytes, sent) ?? expected?.mediaType
     if (mediaType === undefined) {
-      const found = `${JSON.stringify(sent ?? "nothing")} as the media type of neither a manifest nor an index that is known`
+      const found = `${
+        JSON.stringify(sent ?? "nothing")
+      } as the media type of neither a manifest nor an index that is known`
       return yield* misbehaved(repository, operation, name, `it sends ${found}`)
     }
     const document = { descriptor: { mediaType, digest, size: bytes.length }, bytes }

@@ -31,8 +31,7 @@ export interface Referrers {
 }
 
 /** The tag under which the referrers are kept. */
-const tagOf = (digest: Digest.Digest): string =>
-  `${Digest.algorithm(digest)}-${Digest.encoded(digest)}`.slice(0, 128)
+const tagOf = (digest: Digest.Digest): string => `${Digest.algorithm(digest)}-${Digest.encoded(digest)}`.slice(0, 128)
 
 const operation = "list the referrers"
 

@@ -43,8 +43,7 @@ export const misbehaved = (
   operation: string,
   subject: string,
   found: string
-): RegistryError.RegistryError =>
-  failure(repository, operation, subject, new RegistryError.Misbehaved({ found }))
+): RegistryError.RegistryError => failure(repository, operation, subject, new RegistryError.Misbehaved({ found }))
 
 /** Checks that a failure may be gone when one tries again. */
 export const isPassing = (error: unknown): error is RegistryError.RegistryError =>

@@ -22,14 +22,15 @@ import * as Authorization from "./authorization.ts"
 import * as Challenge from "./challenge.ts"
 import * as Exchange from "./exchange.ts"
 import * as Failure from "./failure.ts"
+import * as Probe from "./probe.ts"
 import * as Redirect from "./redirect.ts"
 import * as Retrying from "./retrying.ts"
 
 /** What can be chosen about the way a registry is asked. */
 export interface Options extends Authorization.Options {
   /**
-   * Whether the registry is asked without encryption: `true` for one that cannot do otherwise, `false` for one that can
-   * and is on this machine. Unless given, loopback addresses and `localhost` are asked so, and nobody else.
+   * Whether the registry is asked without encryption. Unless given, one at a loopback address or `localhost` is asked so where
+   * it does not speak TLS, and nobody else.
    */
   readonly insecure?: boolean
   readonly timeouts?: Exchange.Timeouts
@@ -158,8 +159,8 @@ const isOnce = <E>(body: Exchange.Body<E> | undefined): boolean =>
   body !== undefined && "stream" in body && !body.isRepeatable
 
 /**
- * Begins a conversation with a registry, `host[:port]`; nothing is sent yet. Docker Hub is asked at
- * `registry-1.docker.io`.
+ * Begins a conversation with a registry, `host[:port]`; nothing is sent yet, but that one on this machine is asked whether it
+ * speaks TLS. Docker Hub is asked at `registry-1.docker.io`.
  */
 export const make = Effect.fnUntraced(function*(
   registry: string,
@@ -167,8 +168,9 @@ export const make = Effect.fnUntraced(function*(
 ): Effect.fn.Return<Session, never, HttpClient.HttpClient | Credentials.Credentials> {
   const host = hub.has(registry) ? "registry-1.docker.io" : registry
   const isValid = URL.canParse(`https://${host}`)
-  const { hostname } = new URL(isValid ? `https://${host}` : nowhere)
-  const isPlain = options.insecure ?? Address.isLoopback(hostname)
+  const { hostname, port } = new URL(isValid ? `https://${host}` : nowhere)
+  const isPlain = options.insecure ?? (Address.isLoopback(hostname) &&
+    !(yield* Probe.speaksTls(Address.bare(hostname), Number(port || 443))))
   const base = isValid ? new URL(`${isPlain ? "http" : "https"}://${host}`) : new URL(nowhere)
   const limits = Exchange.limits(options.timeouts)
   const retry = options.retry ?? {}

@@ -65,7 +65,9 @@ export const mount = Effect.fnUntraced(function*(
   digest: Digest.Digest,
   from: string
 ): Effect.fn.Return<Upload | undefined, RegistryError.RegistryError, Scope.Scope> {
-  const url = `/v2/${repository.path}/blobs/uploads/?mount=${encodeURIComponent(digest)}&from=${encodeURIComponent(from)}`
+  const url = `/v2/${repository.path}/blobs/uploads/?mount=${encodeURIComponent(digest)}&from=${
+    encodeURIComponent(from)
+  }`
   const response = yield* ask(repository, {
     operation: "mount the blob",
     subject: digest,
@@ -192,7 +194,8 @@ class SourceFailed<E> {
   }
 }
 
-const sourceOf = <E>(content: Stream.Stream<Uint8Array, E>) => Stream.mapError(content, (error) => new SourceFailed(error))
+const sourceOf = <E>(content: Stream.Stream<Uint8Array, E>) =>
+  Stream.mapError(content, (error) => new SourceFailed(error))
 
 const closing = (location: string, digest: Digest.Digest): string =>
   `${location}${location.includes("?") ? "&" : "?"}digest=${encodeURIComponent(digest)}`
