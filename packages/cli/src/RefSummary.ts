@@ -3,11 +3,13 @@
  *
  * @since 0.1.0
  */
-import type * as CacheRef from "@effect-oci/core/CacheRef"
+import * as CacheRef from "@effect-oci/core/CacheRef"
 import type * as Descriptor from "@effect-oci/schema/Descriptor"
 import type * as Digest from "@effect-oci/schema/Digest"
 import * as RefDocument from "@effect-oci/schema/RefDocument"
 import * as Timestamp from "@effect-oci/schema/Timestamp"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Table from "./Table.ts"
 
 /**
@@ -50,6 +52,29 @@ export const fromRef = (ref: CacheRef.Ref, parent: string | undefined): RefSumma
  */
 export const fromChain = (chain: ReadonlyArray<CacheRef.Ref>): ReadonlyArray<RefSummary> =>
   chain.map((ref, index) => fromRef(ref, chain[index - 1]?.name))
+
+/** A ref, or why there is only its name to tell. */
+const read = (name: string) =>
+  Effect.scoped(Effect.gen(function*() {
+    const refs = yield* CacheRef.CacheRef
+    const ref = yield* refs.acquire(name)
+    const parent = yield* ref.parent
+    return fromRef(ref, Option.getOrUndefined(Option.map(parent, ({ name }) => name)))
+  })).pipe(Effect.catch((error) => Effect.as(Effect.logWarning(error.message), { name, error })))
+
+/** How many refs are read at once. */
+const concurrency = 16
+
+/**
+ * All refs of the store, by name. Of one that cannot be read there is only its name, with a warning.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const all = Effect.flatMap(
+  CacheRef.CacheRef.use((refs) => refs.list),
+  (names) => Effect.forEach(names, (name) => read(name), { concurrency })
+)
 
 /**
  * The lines about one ref.

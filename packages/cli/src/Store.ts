@@ -40,6 +40,9 @@ const isRegistry = (store: string): boolean => store.startsWith("docker:")
 
 type Check = (store: string) => Result.Result<string, { readonly message: string }>
 
+const checkStore: Check = (store) =>
+  isRegistry(store) ? Result.map(ImageArgument.parseStore(store), () => store) : Result.succeed(store)
+
 const flagOf = (metavar: string, kind: string, check: Check) =>
   Flag.String("store").pipe(
     Flag.withMetavar(metavar),
@@ -60,7 +63,21 @@ const flagOf = (metavar: string, kind: string, check: Check) =>
 export const flag = flagOf(
   "STORE",
   ": a directory, or docker://NAME, a registry's repository",
-  (store) => isRegistry(store) ? Result.map(ImageArgument.parseStore(store), () => store) : Result.succeed(store)
+  checkStore
+)
+
+/**
+ * `--refs STORE`: whose refs may be the layers of an image; none unless given.
+ *
+ * @category flags
+ * @since 0.1.0
+ */
+export const refsFlag = Flag.String("refs").pipe(
+  Flag.withMetavar("STORE"),
+  Flag.withDescription("Tell which refs of this store the layers are: a directory, or docker://NAME"),
+  Flag.filter((text) => text !== "", () => "a directory"),
+  Flag.mapEffect(Flags.parsing("--refs", checkStore)),
+  Flag.optional
 )
 
 /**

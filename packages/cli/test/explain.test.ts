@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
+import { mkdirSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
 import { gzipSync } from "node:zlib"
-import { run } from "./harness.ts"
+import { run, temporary } from "./harness.ts"
 import { indexType, layerType, makeLayout, manifestType, time } from "./layouts.ts"
 
 describe("explain", () => {
@@ -27,6 +29,30 @@ describe("explain", () => {
     assert.include(stdout, "\nLayer 0 was compressed by gzip-1.\nThe same encoder at the same level makes one digest")
     const { images: [shown] } = JSON.parse((await run(["explain", `oci:${directory}`, "--json"])).stdout)
     assert.deepStrictEqual([shown.entries[0].layer.encoder, shown.entries[2].layer.encoder], ["gzip-1", undefined])
+  })
+
+  it("tells which refs its layers are, where it is told whose", async () => {
+    const directory = temporary()
+    const store = join(directory, "refs")
+    mkdirSync(join(directory, "dist"))
+    writeFileSync(join(directory, "dist/x"), "x")
+    const at = ["--store", store, "--json"]
+    await run(["ref", "add", "base", join(directory, "dist"), "--description", "COPY dist /", ...at])
+    const image = `oci:${join(directory, "out")}:latest`
+    await run(["export", "base", "--to", image, ...at])
+    await run(["ref", "import", image, "copy", ...at, "--replace"])
+    const { code, stderr, stdout } = await run(["explain", image, "--refs", store])
+    assert.deepStrictEqual([code, stderr], [0, ""])
+    assert.include(
+      stdout,
+      `\nLayer 0 is the ref base: COPY dist /\nLayer 0 is the ref copy, from ${image}: COPY dist /\n`
+    )
+    const { images: [shown] } = JSON.parse((await run(["explain", image, "--refs", store, "--json"])).stdout)
+    assert.deepStrictEqual(shown.entries[0].layer.refs, [
+      { name: "base", description: "COPY dist /" },
+      { name: "copy", description: "COPY dist /", origin: image }
+    ])
+    assert.notInclude((await run(["explain", image])).stdout, "the ref base")
   })
 
   it("shows no table where there is nothing to put into it", async () => {

@@ -84,7 +84,7 @@ export const command = Command.make(
     ),
     target: Flags.image(
       "DST",
-      `Where to: ${ImageArgument.syntax}. Without a tag it is the unnamed image`,
+      `Where to: ${ImageArgument.syntax}. Without a tag it is the unnamed image, in a registry latest`,
       ImageArgument.parseTarget
     ),
     all: Flag.Boolean("all").pipe(
@@ -119,6 +119,10 @@ export const command = Command.make(
     {
       command: "effect-oci copy oci:out:latest docker-archive:app.tar:app:1 --platform linux/amd64",
       description: "For docker load"
+    },
+    {
+      command: "effect-oci copy docker://alpine:3 docker://registry.example.com/alpine:3 --all",
+      description: "From one registry to another, all platforms"
     },
     {
       command: "effect-oci copy oci:out:latest oci:docker:latest --format docker --json | jq -r .descriptor.digest",

@@ -10,10 +10,13 @@ import * as Platform from "@effect-oci/schema/Platform"
 import * as Timestamp from "@effect-oci/schema/Timestamp"
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Flags from "../Flags.ts"
 import * as ImageArgument from "../ImageArgument.ts"
 import * as Output from "../Output.ts"
 import * as ReadImage from "../ReadImage.ts"
+import * as RefSummary from "../RefSummary.ts"
+import * as Store from "../Store.ts"
 import * as Table from "../Table.ts"
 import * as Terminal from "../Terminal.ts"
 import * as Transport from "../Transport.ts"
@@ -22,7 +25,14 @@ interface Explained {
   readonly image: ImageTree.Image
   readonly platform: string
   readonly explanation: Explanation.Explanation
+  /** The refs that its layers are, by diff ID. */
+  readonly refs: Refs
 }
+
+type Refs = ReadonlyMap<string, ReadonlyArray<RefSummary.RefSummary>>
+
+const refsOf = (refs: Refs, { diffId }: Explanation.Layer): ReadonlyArray<RefSummary.RefSummary> =>
+  diffId === undefined ? [] : refs.get(diffId) ?? []
 
 /** The manifests of a tree that are of images. */
 const imagesOf = (tree: ImageTree.ImageTree): ReadonlyArray<ImageTree.Image> =>
@@ -67,7 +77,21 @@ const notesOf = ({ entries }: Explanation.Explanation): ReadonlyArray<string> =>
   return [...items].map(([note, indexes]) => `Item${indexes.length === 1 ? "" : "s"} ${indexes.join(", ")}: ${note}`)
 }
 
-const describe = ({ explanation, image, platform }: Explained): string => {
+const layersOf = ({ entries, unexplained }: Explanation.Explanation): ReadonlyArray<Explanation.Layer> =>
+  [...entries.flatMap(({ layer }) => layer ?? []), ...unexplained].toSorted((a, b) => a.index - b.index)
+
+/** What refs know of the layers. */
+const refNotes = ({ explanation, refs }: Explained): ReadonlyArray<string> =>
+  layersOf(explanation).flatMap((layer) =>
+    refsOf(refs, layer).map(({ description, name, origin }) =>
+      `Layer ${layer.index} is the ref ${name}${origin === undefined ? "" : `, from ${origin}`}${
+        description === undefined ? "" : `: ${description}`
+      }`
+    )
+  )
+
+const describe = (explained: Explained): string => {
+  const { explanation, image, platform } = explained
   const { base, entries, notes, repairs, unexplained } = explanation
   /** The column that tells base from own stands before the last one, where it is known. */
   const row = (cells: Table.Row, of: string, madeBy: string): Table.Row =>
@@ -94,7 +118,7 @@ const describe = ({ explanation, image, platform }: Explained): string => {
   return [
     `${Terminal.printable(platform)} ${image.descriptor.digest}\ncreated ${time(explanation.created) || "-"}`,
     entries.length + unexplained.length === 0 ? "" : Table.format(rows, [0, 1, 2]),
-    [...(base === undefined ? [] : [baseLine(base)]), ...notes, ...notesOf(explanation)]
+    [...(base === undefined ? [] : [baseLine(base)]), ...notes, ...notesOf(explanation), ...refNotes(explained)]
       .map((note) => Terminal.printable(note)).join("\n"),
     ...(repairs.length === 0
       ? []
@@ -104,7 +128,7 @@ const describe = ({ explanation, image, platform }: Explained): string => {
   ].filter((section) => section !== "").join("\n\n")
 }
 
-const toJson = ({ explanation, image, platform }: Explained) => ({
+const toJson = ({ explanation, image, platform, refs }: Explained) => ({
   digest: image.descriptor.digest,
   platform,
   created: time(explanation.created) || undefined,
@@ -118,36 +142,45 @@ const toJson = ({ explanation, image, platform }: Explained) => ({
     author: item.author,
     comment: item.comment,
     empty_layer: item.empty_layer === true,
-    layer: layer === undefined ? undefined : layerJson(layer),
+    layer: layer === undefined ? undefined : layerJson(layer, refs),
     isBase,
     notes
   })),
-  unexplained: explanation.unexplained.map(layerJson),
+  unexplained: explanation.unexplained.map((layer) => layerJson(layer, refs)),
   repairs: explanation.repairs,
   notes: explanation.notes
 })
 
-const layerJson = ({ descriptor: { digest, mediaType, size }, diffId, encoder, index }: Explanation.Layer) => ({
-  index,
-  mediaType,
-  digest,
-  size,
-  diffId,
-  encoder
+const layerJson = (layer: Explanation.Layer, refs: Refs) => {
+  const { descriptor: { digest, mediaType, size }, diffId, encoder, index } = layer
+  const own = refsOf(refs, layer).map(({ description, name, origin }) => ({ name, description, origin }))
+  return { index, mediaType, digest, size, diffId, encoder, ...(own.length === 0 ? {} : { refs: own }) }
+}
+
+/** The refs of a store, by the diff ID of their layers. */
+const readRefs = Effect.fnUntraced(function*(store: Option.Option<string>) {
+  const refs = new Map<string, Array<RefSummary.RefSummary>>()
+  if (Option.isNone(store)) return refs
+  for (const ref of yield* Effect.provide(RefSummary.all, Store.layer(store.value))) {
+    if ("diffId" in ref) refs.set(ref.diffId, [...refs.get(ref.diffId) ?? [], ref])
+  }
+  return refs
 })
 
-const explain = Effect.fnUntraced(function*(image: ImageTree.Image) {
+const explain = Effect.fnUntraced(function*(image: ImageTree.Image, refs: Refs) {
   const digest = Explanation.of(image).base?.digest
   const base = digest === undefined ? undefined : yield* ReadImage.byDigest(digest)
-  return { image, platform: platformOf(image), explanation: Explanation.of(image, base) }
+  return { image, platform: platformOf(image), explanation: Explanation.of(image, base), refs }
 })
 
-const run = Effect.fnUntraced(function*({ image: argument, json }: {
+const run = Effect.fnUntraced(function*({ image: argument, json, refs: store }: {
   readonly image: ImageArgument.ImageArgument
+  readonly refs: Option.Option<string>
   readonly json: boolean
 }) {
   const images = imagesOf(yield* ReadImage.tree(argument))
-  const explained = yield* Effect.forEach(images, explain)
+  const refs = yield* readRefs(store)
+  const explained = yield* Effect.forEach(images, (image) => explain(image, refs))
   const name = ImageArgument.format(argument)
   yield* json
     ? Output.json({ image: name, images: explained.map(toJson) })
@@ -166,6 +199,7 @@ export const command = Command.make(
   "explain",
   {
     image: Flags.image("IMAGE", `${ImageArgument.syntax}; without a tag it has to be the only image there`),
+    refs: Store.refsFlag,
     json: Flags.json
   },
   (input) => Effect.provide(run(input), Transport.layer(input.image))
@@ -180,6 +214,10 @@ export const command = Command.make(
     {
       command: "effect-oci explain oci:out:latest --json | jq '.images[0].entries[] | select(.origin == \"epoch\")'",
       description: "The items whose time is an epoch"
+    },
+    {
+      command: "effect-oci explain oci:out:latest --refs refs",
+      description: "Also which refs the layers are, and which build step made each"
     }
   ])
 )

@@ -86,7 +86,7 @@ export const command = Command.make(
   {
     store: Flags.image(
       "STORE",
-      "Where the images are: oci:DIR, oci-archive:FILE, docker-archive:FILE or dir:PATH",
+      "Where the images are: oci:DIR, oci-archive:FILE, docker-archive:FILE, dir:PATH or docker://NAME",
       ImageArgument.parseStore
     ),
     json: Flags.json

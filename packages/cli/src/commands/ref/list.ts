@@ -3,30 +3,15 @@
  *
  * @since 0.1.0
  */
-import * as CacheRef from "@effect-oci/core/CacheRef"
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Flags from "../../Flags.ts"
 import * as Output from "../../Output.ts"
 import * as RefSummary from "../../RefSummary.ts"
 import * as Store from "../../Store.ts"
 
-/** A ref, or why there is only its name to tell. */
-const summary = (name: string) =>
-  Effect.scoped(Effect.gen(function*() {
-    const refs = yield* CacheRef.CacheRef
-    const ref = yield* refs.acquire(name)
-    const parent = yield* ref.parent
-    return RefSummary.fromRef(ref, Option.getOrUndefined(Option.map(parent, ({ name }) => name)))
-  })).pipe(Effect.catch((error) => Effect.as(Effect.logWarning(error.message), { name, error })))
-
-/** How many refs are read at once. */
-const concurrency = 16
-
 const run = Effect.fnUntraced(function*({ json, store }: { readonly json: boolean; readonly store: string }) {
-  const names = yield* CacheRef.CacheRef.use((refs) => refs.list)
-  const found = yield* Effect.forEach(names, summary, { concurrency })
+  const found = yield* RefSummary.all
   if (json) return yield* Output.json(found)
   if (found.length === 0) {
     return yield* Effect.logInfo(`no refs in ${store}; add one with: effect-oci ref add NAME PATH`)
