@@ -37,12 +37,14 @@ export const layer = (name: string) =>
  * @category running
  * @since 0.1.0
  */
-export const verify = Effect.fnUntraced(function*(registry: string, _: Credentials.Credential) {
-  // Asking whether the registry lets one in is about no repository
-  const { ping } = yield* Registry.open(`${registry}/any`, yield* optionsFor(registry))
-  yield* ping
-}, (effect, registry, credential) =>
-  Effect.provide(effect, [
-    services,
-    Layer.succeed(Credentials.Credentials, Credentials.fixed({ [registry]: credential }))
-  ]))
+export const verify = (registry: string, credential: Credentials.Credential) =>
+  Effect.gen(function*() {
+    // Asking whether the registry lets one in is about no repository
+    const { ping } = yield* Registry.open(`${registry}/any`, yield* optionsFor(registry))
+    yield* ping
+  }).pipe(
+    Effect.provide([
+      services,
+      Layer.succeed(Credentials.Credentials, Credentials.fixed({ [registry]: credential }))
+    ])
+  )
