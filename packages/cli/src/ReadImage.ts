@@ -6,6 +6,7 @@
 import * as ImageStore from "@effect-oci/core/ImageStore"
 import * as ImageTree from "@effect-oci/core/ImageTree"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type * as ImageArgument from "./ImageArgument.ts"
 import * as Transport from "./Transport.ts"
 
@@ -26,10 +27,10 @@ export const tree = Effect.fnUntraced(function*(image: ImageArgument.ImageArgume
  * @category reading
  * @since 0.1.0
  */
-export const byDigest = Effect.fnUntraced(function*(digest: string | undefined) {
+export const byDigest = Effect.fnUntraced(function*(digest: string, { transport }: ImageArgument.ImageArgument) {
   const images = yield* ImageStore.ImageStore
-  const found = (yield* images.list).find(({ descriptor }) => descriptor.digest === digest)
-  return found === undefined
-    ? undefined
-    : yield* Effect.orElseSucceed(ImageTree.get(found.descriptor), () => undefined)
+  const found = transport === "docker"
+    ? yield* Effect.orElseSucceed(images.resolve(Option.some(digest)), () => undefined)
+    : (yield* images.list).find(({ descriptor }) => descriptor.digest === digest)?.descriptor
+  return found === undefined ? undefined : yield* Effect.orElseSucceed(ImageTree.get(found), () => undefined)
 })

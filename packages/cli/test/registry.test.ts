@@ -79,10 +79,10 @@ describe.runIf(judge("docker-registry"))("docker://", () => {
         const { host } = yield* DockerRegistry.make()
         const { cli, home, json } = user()
         const layout = makeLayout()
-        const images = ["amd64", "arm64"].map((architecture) => ({
-          ...layout.image({ os: "linux", architecture }),
-          platform: { architecture, os: "linux" }
-        }))
+        const images = ["amd64", "arm64"].map((architecture) => {
+          const platform = { architecture, os: "linux" }
+          return Object.assign(layout.image(platform), { platform })
+        })
         const attestation = layout.put(
           manifestType,
           JSON.stringify({

@@ -167,9 +167,13 @@ const readRefs = Effect.fnUntraced(function*(store: Option.Option<string>) {
   return refs
 })
 
-const explain = Effect.fnUntraced(function*(image: ImageTree.Image, refs: Refs) {
+const explain = Effect.fnUntraced(function*(
+  image: ImageTree.Image,
+  argument: ImageArgument.ImageArgument,
+  refs: Refs
+) {
   const digest = Explanation.of(image).base?.digest
-  const base = digest === undefined ? undefined : yield* ReadImage.byDigest(digest)
+  const base = digest === undefined ? undefined : yield* ReadImage.byDigest(digest, argument)
   return { image, platform: platformOf(image), explanation: Explanation.of(image, base), refs }
 })
 
@@ -180,7 +184,7 @@ const run = Effect.fnUntraced(function*({ image: argument, json, refs: store }: 
 }) {
   const images = imagesOf(yield* ReadImage.tree(argument))
   const refs = yield* readRefs(store)
-  const explained = yield* Effect.forEach(images, (image) => explain(image, refs))
+  const explained = yield* Effect.forEach(images, (image) => explain(image, argument, refs))
   const name = ImageArgument.format(argument)
   yield* json
     ? Output.json({ image: name, images: explained.map(toJson) })
