@@ -157,7 +157,9 @@ const check: Record<string, (contestant: string) => Promise<void>> = {
     const answer = await fetch(`http://${host}/v2/bench/image/manifests/latest`, {
       headers: { accept: mediaType("manifest.v1+json") }
     })
-    if (answer.headers.get("docker-content-digest") !== digest) throw new Error(`${contestant} has pushed something else`)
+    if (answer.headers.get("docker-content-digest") !== digest) {
+      throw new Error(`${contestant} has pushed something else`)
+    }
   },
   pull: (contestant) => {
     const isThere = readFileSync(join(back, "index.json"), "utf8").includes(digest) &&

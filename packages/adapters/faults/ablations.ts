@@ -157,6 +157,126 @@ const mutants: ReadonlyArray<Mutant> = [
     from: "withLock(files, area, lockTimeout)(Effect.andThen(Trash.restore(files, root, area), effect))",
     to: "withLock(files, area, lockTimeout)(effect)",
     check: "gc"
+  },
+  {
+    name: "what is shown of a batch is not flushed before",
+    file: layout,
+    from: "    yield* Effect.forEach(staging.files.values(), ({ synced }) => synced, {\n" +
+      "      concurrency: syncConcurrency,\n      discard: true\n    })\n",
+    to: "",
+    check: "disk"
+  },
+  {
+    name: "no flush of the marker that another process has made",
+    file: layout,
+    from: "yield* Effect.scoped(Effect.flatMap(openFile(files, inside(\"oci-layout\")), ({ file }) => sync(file)))",
+    to: "",
+    check: "disk"
+  },
+  {
+    name: "no flush of a new marker",
+    file: layout,
+    from: "      yield* sync(file)\n      yield* file.close\n      yield* Effect.catchIf(files.link",
+    to: "      yield* file.close\n      yield* Effect.catchIf(files.link",
+    check: "disk"
+  },
+  {
+    name: "no flush of the names of a new layout",
+    file: layout,
+    from: "    yield* syncNames(root)\n  })\n\n  const prepare",
+    to: "  })\n\n  const prepare",
+    check: "disk"
+  },
+  {
+    name: "no flush of the directory of algorithms",
+    file: layout,
+    from: "      yield* syncDirectory(files, inside(\"blobs\"))\n    }),",
+    to: "    }),",
+    check: "disk"
+  },
+  {
+    name: "no flush of the name of a new list of images",
+    file: "OciLayout.ts",
+    from: "if (written) return yield* layout.syncNames(store)",
+    to: "if (written) return",
+    check: "disk"
+  },
+  {
+    name: "no flush of an archive",
+    file: "internal/tarStore.ts",
+    from: "    yield* file.sync\n    yield* file.close\n    const now",
+    to: "    yield* file.close\n    const now",
+    check: "disk"
+  },
+  {
+    name: "no flush of the name of an archive",
+    file: "internal/tarStore.ts",
+    from: "    yield* syncDirectory(files, dirname(path))\n    return true",
+    to: "    return true",
+    check: "disk"
+  },
+  {
+    name: "no flush of a blob in a directory of one image",
+    file: "DirTransport.ts",
+    from: "      yield* file.sync\n      yield* file.close\n      yield* next.moveTo",
+    to: "      yield* file.close\n      yield* next.moveTo",
+    check: "disk"
+  },
+  {
+    name: "no flush of the manifest of a directory of one image",
+    file: "DirTransport.ts",
+    from: "      yield* file.sync\n      yield* file.close\n      yield* file.moveTo",
+    to: "      yield* file.close\n      yield* file.moveTo",
+    check: "disk"
+  },
+  {
+    name: "a manifest that is named in a directory before its blobs are durable",
+    file: "DirTransport.ts",
+    from: "    yield* syncDirectory(files, store)\n    yield* write(manifestPath, bytes)",
+    to: "    yield* write(manifestPath, bytes)",
+    check: "disk"
+  },
+  {
+    name: "no flush of the name of a manifest in a directory",
+    file: "DirTransport.ts",
+    from: "    yield* write(manifestPath, bytes)\n    yield* syncDirectory(files, store)",
+    to: "    yield* write(manifestPath, bytes)",
+    check: "disk"
+  },
+  {
+    name: "a ref that is named before its blobs are durable",
+    file: "CacheRefFileSystem.ts",
+    from: "    yield* layout.syncBlobs\n",
+    to: "",
+    check: "disk"
+  },
+  {
+    name: "no flush of the name of a ref",
+    file: "CacheRefFileSystem.ts",
+    from: "      yield* layout.syncNames(directory)\n      yield* layout.syncNames(store)",
+    to: "      yield* layout.syncNames(store)",
+    check: "disk"
+  },
+  {
+    name: "no flush of the name of the directory of refs",
+    file: "CacheRefFileSystem.ts",
+    from: "      yield* layout.syncNames(directory)\n      yield* layout.syncNames(store)",
+    to: "      yield* layout.syncNames(directory)",
+    check: "disk"
+  },
+  {
+    name: "the size of what is read is not verified",
+    file: layout,
+    from: "if (opened.info.size === blob.size) return opened",
+    to: "return opened",
+    check: "flips"
+  },
+  {
+    name: "garbage is not looked at again",
+    file: "GarbageCollection.ts",
+    from: "if (needed.has(digest)) {",
+    to: "if (digest.length === 0) {",
+    check: "gc"
   }
 ]
 

@@ -1,4 +1,5 @@
 /** Writers that publish and drop images, collections of garbage without a grace beside them, and kills of both. */
+import * as GarbageCollection from "@effect-oci/adapters/GarbageCollection"
 import * as NodeHash from "@effect-oci/adapters/NodeHash"
 import * as OciLayout from "@effect-oci/adapters/OciLayout"
 import * as StoreContent from "@effect-oci/adapters/StoreContent"
@@ -7,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { rmSync } from "node:fs"
 import process from "node:process"
+import { Files } from "../src/internal/files.ts"
 import {
   areaOf,
   fresh,
@@ -69,6 +71,37 @@ const sweptKills = async (
   return kills
 }
 
+/** Lets a writer find blobs, and rely on them, right before a collection that takes them for garbage moves the first. */
+const lateWriter = async ({ add }: Pick<ReturnType<typeof problemsOf>, "add">) => {
+  const layout = fresh("gc")
+  const before = await startExporter()
+  before.send(`${layout} dropped found`, `${layout} dropped other`)
+  await before.finish()
+  const late = await startExporter()
+  let isMoving = false
+  const come = async () => {
+    if (isMoving) return
+    isMoving = true
+    late.send(`${layout} late found`)
+    // All that is left to do for it needs the lock
+    while (!areaOf(layout).some((name) => name.startsWith(`lock-${late.pid}.`))) await pause(5)
+  }
+  await Effect.runPromise(
+    Effect.flatMap(Files, (files) =>
+      GarbageCollection.collect(layout, { grace: 0 }).pipe(
+        Effect.provideService(Files, {
+          ...files,
+          rename: (from, to) => Effect.andThen(Effect.promise(come), files.rename(from, to))
+        })
+      )).pipe(Effect.provide(NodeHash.layer))
+  )
+  await late.finish()
+  const at = "a writer that comes late"
+  if (!isMoving || !late.lines.includes("ok late found")) add(at, "it did not come", late.errors(), ...late.lines)
+  add(at, ...await Effect.runPromise(verify(layout)))
+  rmSync(layout, { recursive: true })
+}
+
 export const run = async (scale: Scale): Promise<Outcome> => {
   const { add, all } = problemsOf()
   const rounds = scale.full ? 10 : 2
@@ -113,6 +146,7 @@ export const run = async (scale: Scale): Promise<Outcome> => {
     rmSync(layout, { recursive: true })
   }
   const swept = await sweptKills(publisher, collector, { add })
+  await lateWriter({ add })
   if (removed === 0) add("gc", "nothing was ever garbage")
   return {
     figure: `${writers} writers and a collection after the other, ${rounds * seconds} s, ${kills} kills: ` +

@@ -57,10 +57,10 @@ const layerOf = Effect.fnUntraced(function*(text: string, bytes: number) {
   return { descriptor: { mediaType: MediaType.layer, ...blob }, diffId: digest }
 })
 
-/** Exports an image into a layout, under a name. */
-export const exportImage = (directory: string, { bytes = 300, durability = "full", name, version }: Wanted) =>
+/** Publishes an image in the store that is provided, under its name; one whose name is empty is the unnamed one. */
+export const publishImage = ({ bytes = 300, name, version }: Omit<Wanted, "durability">) =>
   ImageStore.publish(
-    Option.some(name),
+    name === "" ? Option.none() : Option.some(name),
     Effect.gen(function*() {
       const layers = yield* Effect.forEach(
         [["base", 3000], ["more", 200], [version, bytes]] as const,
@@ -77,4 +77,11 @@ export const exportImage = (directory: string, { bytes = 300, durability = "full
         { rules: Compatibility.standard, epoch: { seconds: 1_700_000_000, nanoseconds: 0, offset: "Z" } }
       ).pipe(Effect.provide(CacheRefMemory.layer(chain)))
     })
-  ).pipe(Effect.provide(OciLayout.layer(directory, { durability }).pipe(Layer.provideMerge(NodeHash.layer))))
+  )
+
+/** Exports an image into a layout, under a name. */
+export const exportImage = (directory: string, { durability = "full", ...wanted }: Wanted) =>
+  Effect.provide(
+    publishImage(wanted),
+    OciLayout.layer(directory, { durability }).pipe(Layer.provideMerge(NodeHash.layer))
+  )

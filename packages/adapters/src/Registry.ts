@@ -130,33 +130,26 @@ export const open = Effect.fnUntraced(function*(
   const known = yield* Referrers.make(repository, manifests)
 
   /** A registry that sends something else than it says is at fault, and not the image. */
-  const atFault = (operation: string, subject: string, cause: BlobStore.DigestMismatch) =>
-    failure(repository, operation, subject, new RegistryError.Misbehaved({ found: cause.message, cause }))
+  const atFault = (operation: string, subject: string) => (cause: BlobStore.DigestMismatch) =>
+    Effect.fail(failure(repository, operation, subject, new RegistryError.Misbehaved({ found: cause.message, cause })))
 
   const find = (name: string) =>
-    Effect.catchTag(
-      manifests.get(name),
-      "DigestMismatch",
-      (cause) => Effect.fail(atFault("pull the manifest", name, cause))
-    )
+    Effect.catchTag(manifests.get(name), "DigestMismatch", atFault("pull the manifest", name))
 
   const look = (name: string) =>
-    Effect.catchTag(
-      manifests.look(name),
-      "DigestMismatch",
-      (cause) => Effect.fail(atFault("look for the manifest", name, cause))
-    )
+    Effect.catchTag(manifests.look(name), "DigestMismatch", atFault("look for the manifest", name))
 
   const tags = Tags.list(repository)
 
   /** Not every registry sorts them. */
-  const sorted = Effect.map(Stream.runCollect(tags), (tags) => tags.toSorted(Json.compareUtf8))
+  const sorted = <E>(tags: Stream.Stream<string, E>) =>
+    Effect.map(Stream.runCollect(tags), (tags) => tags.toSorted(Json.compareUtf8))
 
-  /** The tags that errors tell, as far as they are known. */
-  const names = Effect.map(Effect.orElseSucceed(sorted, () => []), (tags) => tags.slice(0, mostNames))
+  /** As many tags as are told. */
+  const some = sorted(Stream.take(tags, mostNames))
 
   const missing = (name: Option.Option<string>) =>
-    Effect.flatMap(names, (names) =>
+    Effect.flatMap(Effect.orElseSucceed(some, () => []), (names) =>
       Effect.fail(
         new ImageStore.ImageMissing({ store, names, ...(Option.isSome(name) ? { name: name.value } : {}) })
       ))
@@ -175,10 +168,11 @@ export const open = Effect.fnUntraced(function*(
     if (isOwn) return (yield* manifests.has(descriptor)) ? undefined : yield* absent
     const bytes = manifests.memory.kept(digest)?.bytes ?? (yield* find(digest))?.bytes
     if (bytes === undefined) return yield* absent
+    const document = { descriptor: { mediaType, digest, size: bytes.length }, bytes }
     yield* Effect.catchTag(
-      manifests.tag(name.value, { descriptor: { mediaType, digest, size: bytes.length }, bytes }),
+      manifests.tag(name.value, document),
       "DigestMismatch",
-      (cause) => Effect.fail(atFault("push the manifest", name.value, cause))
+      atFault("push the manifest", name.value)
     )
   })
 
@@ -190,18 +184,16 @@ export const open = Effect.fnUntraced(function*(
   const resolve = Effect.fnUntraced(function*(
     name: Option.Option<string>
   ): Effect.fn.Return<Descriptor.Descriptor, ImageStore.ImageStoreError> {
-    const known = Option.isSome(name) ? [name.value] : yield* sorted
+    const known = Option.isSome(name) ? [name.value] : yield* some
     const [only] = known
-    if (known.length > 1) {
-      return yield* new ImageStore.ImageAmbiguous({ store, names: known.slice(0, mostNames), count: known.length })
-    }
+    if (known.length > 1) return yield* new ImageStore.ImageAmbiguous({ store, names: known, count: known.length })
     const isName = only !== undefined && (Tags.isTag(only) || Result.isSuccess(Digest.parse(only)))
     return (isName ? yield* find(only) : undefined)?.descriptor ?? (yield* missing(name))
   })
 
   const list = Effect.gen(function*() {
     const found = yield* Effect.forEach(
-      yield* sorted,
+      yield* sorted(tags),
       (tag) => Effect.map(look(tag), (descriptor) => ({ name: Option.some(tag), descriptor })),
       { concurrency }
     )
@@ -220,18 +212,13 @@ export const open = Effect.fnUntraced(function*(
     tags,
     remove: Effect.fnUntraced(function*(name) {
       if (yield* manifests.remove(name)) return
-      return yield* failure(
-        repository,
-        "delete",
-        name,
-        new RegistryError.NotFound({ code: "MANIFEST_UNKNOWN" })
-      )
+      return yield* failure(repository, "delete", name, new RegistryError.NotFound({ code: "MANIFEST_UNKNOWN" }))
     }),
     referrers: (subject, artifactType) =>
       Stream.catchTag(
         known.list(subject, artifactType),
         "DigestMismatch",
-        (cause) => Stream.fail(atFault("list the referrers of", subject, cause))
+        (cause) => Stream.fromEffect(atFault("list the referrers of", subject)(cause))
       )
   }
 })
@@ -248,6 +235,11 @@ export const open = Effect.fnUntraced(function*(
  * What is cut off goes on where it was, as far as the registry can; what is read is verified, whatever the registry says of
  * it. A blob of another repository of the same registry is taken over there, where the registry can, and not sent. What is
  * left unfinished is cancelled.
+ *
+ * **Gotchas**
+ *
+ * The `HttpClient` decides about the memory: Node's `fetch` keeps what it has not sent yet, whole layers of it. In Node,
+ * `NodeHttpClient.layerNodeHttp` of `@effect/platform-node` sends and receives them piece by piece, and faster.
  *
  * **Example** (Listing the images of a repository)
  *

@@ -11,6 +11,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as HttpClient from "effect/http/HttpClient"
+import type { HttpClientError } from "effect/http/HttpClientError"
+import type { HttpClientRequest } from "effect/http/HttpClientRequest"
 import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -87,19 +89,31 @@ describe("a push", () => {
       assert.deepStrictEqual(yield* Images.damaged(image, memory, target), [])
     }).pipe(within()))
 
+  /** A repository in which something else is done where a blob is to be taken over. */
+  const mounting = Effect.fnUntraced(function*(
+    mount: (client: HttpClient.HttpClient, request: HttpClientRequest) => Effect.Effect<
+      { readonly status: number; readonly headers: Readonly<Record<string, string>> },
+      HttpClientError
+    >
+  ) {
+    const client = yield* HttpClient.HttpClient
+    const changed = HttpClient.make((request) =>
+      request.url.includes("mount=")
+        ? Effect.map(mount(client, request), ({ headers, status }) =>
+          HttpClientResponse.fromWeb(request, new Response(null, { status, headers })))
+        : client.execute(request)
+    )
+    return yield* Effect.provideService(Registry.open("registry.test/other"), HttpClient.HttpClient, changed)
+  })
+
   it.live("sends a blob in the upload that a registry begins instead of taking it over", () =>
     Effect.gen(function*() {
       const source = yield* Registry.open("registry.test/base")
       const { blobs } = yield* Registry.Repository
       const bytes = Images.noise(3, 100_000)
       const blob = { ...yield* source.blobs.put(Stream.succeed(bytes)), mediaType: MediaType.layer }
-      const client = yield* HttpClient.HttpClient
-      // It forgets where to take it from
-      const forgetful = HttpClient.mapRequest(client, (request) => ({
-        ...request,
-        url: request.url.replace(/\?mount=.*$/, "")
-      }))
-      const other = yield* Effect.provideService(Registry.open("registry.test/other"), HttpClient.HttpClient, forgetful)
+      // It forgets what it is to take over, and from where
+      const other = yield* mounting((client, { url }) => client.post(url.replace(/\?mount=.*$/, "")))
       const before = (yield* asked).length
       yield* BlobStore.transfer(blob, source.blobs, other.blobs)
       assert.deepStrictEqual((yield* asked).slice(before), [
@@ -115,16 +129,7 @@ describe("a push", () => {
     Effect.gen(function*() {
       const source = yield* Registry.open("registry.test/base")
       const blob = { ...yield* source.blobs.put(Stream.succeed(Images.noise(3, 1000))), mediaType: MediaType.layer }
-      const client = yield* HttpClient.HttpClient
-      const boastful = HttpClient.makeWith<never, never, never, never>(
-        (requested) =>
-          Effect.flatMap(requested, (request) =>
-            request.url.includes("mount=")
-              ? Effect.succeed(HttpClientResponse.fromWeb(request, new Response(null, { status: 201 })))
-              : Effect.orDie(client.execute(request))),
-        Effect.succeed
-      )
-      const other = yield* Effect.provideService(Registry.open("registry.test/other"), HttpClient.HttpClient, boastful)
+      const other = yield* mounting(() => Effect.succeed({ status: 201, headers: {} }))
       yield* BlobStore.transfer(blob, source.blobs, other.blobs)
       const { blob: read } = yield* MemoryRegistry.MemoryRegistry
       assert.strictEqual((yield* read("other", blob.digest))?.length, 1000)
@@ -170,7 +175,10 @@ describe("a push", () => {
       const config = { mediaType: MediaType.imageConfig, digest: sha256(toBytes("absent")), size: 6 }
       const document = toBytes({ schemaVersion: 2, mediaType: MediaType.imageManifest, config, layers: [] })
       const error = yield* Effect.flip(blobs.put(Stream.succeed(document), { mediaType: MediaType.imageManifest }))
-      assert.match(error.message, /cannot push the manifest sha256:.* refuses it with status 4\d\d: MANIFEST_BLOB_UNKNOWN/)
+      assert.match(
+        error.message,
+        /cannot push the manifest sha256:.* refuses it with status 4\d\d: MANIFEST_BLOB_UNKNOWN/
+      )
     }).pipe(within()))
 })
 
@@ -230,36 +238,44 @@ describe("tags", () => {
 
 describe("referrers", () => {
   for (const referrers of [true, false]) {
-    it.live(referrers ? "are listed by the registry" : "are kept under a tag where the registry does not list them", () =>
-      Effect.gen(function*() {
-        const { blobs } = yield* Registry.Repository
-        const source = yield* Images.memory
-        const { descriptor: subject } = yield* Images.put(source, 5, [10])
-        yield* Copy.image(subject, { source, target: yield* Registry.Repository, as: Option.some("1") })
-        const mediaType = MediaType.imageManifest
-        const config = { mediaType: MediaType.emptyJson, ...yield* blobs.put(Stream.succeed(toBytes({}))) }
-        const attach = (artifactType: string, text: string) => {
-          const annotations = { text }
-          const document = { schemaVersion: 2, mediaType, artifactType, config, layers: [], subject, annotations }
-          return blobs.put(Stream.succeed(toBytes(document)), { mediaType })
-        }
-        const made = yield* Effect.all([attach("a/sbom", "1"), attach("a/sbom", "2"), attach("a/signature", "3")], {
-          concurrency: "unbounded"
-        })
-        yield* attach("a/sbom", "1")
-        const digests = (artifactType?: string) =>
-          Effect.map(
-            Stream.runCollect(Registry.referrers(subject.digest, artifactType)),
-            (found) => found.map(({ digest }) => digest).toSorted()
-          )
-        assert.deepStrictEqual(yield* digests(), made.map(({ digest }) => digest).toSorted())
-        assert.deepStrictEqual(yield* digests("a/signature"), [made[2].digest])
-        const [first] = yield* Stream.runCollect(Registry.referrers(subject.digest, "a/signature"))
-        assert.deepStrictEqual(first, { mediaType, ...made[2], artifactType: "a/signature", annotations: { text: "3" } })
-        assert.deepStrictEqual(yield* Stream.runCollect(Registry.referrers(sha256(toBytes("none")))), [])
-        const tags = yield* Stream.runCollect(Registry.tags)
-        assert.deepStrictEqual(tags.filter((tag) => tag.startsWith("sha256-")).length, referrers ? 0 : 1)
-      }).pipe(within({ referrers, pageSize: 2 })))
+    it.live(
+      referrers ? "are listed by the registry" : "are kept under a tag where the registry does not list them",
+      () =>
+        Effect.gen(function*() {
+          const { blobs } = yield* Registry.Repository
+          const source = yield* Images.memory
+          const { descriptor: subject } = yield* Images.put(source, 5, [10])
+          yield* Copy.image(subject, { source, target: yield* Registry.Repository, as: Option.some("1") })
+          const mediaType = MediaType.imageManifest
+          const config = { mediaType: MediaType.emptyJson, ...yield* blobs.put(Stream.succeed(toBytes({}))) }
+          const attach = (artifactType: string, text: string) => {
+            const annotations = { text }
+            const document = { schemaVersion: 2, mediaType, artifactType, config, layers: [], subject, annotations }
+            return blobs.put(Stream.succeed(toBytes(document)), { mediaType })
+          }
+          const made = yield* Effect.all([attach("a/sbom", "1"), attach("a/sbom", "2"), attach("a/signature", "3")], {
+            concurrency: "unbounded"
+          })
+          yield* attach("a/sbom", "1")
+          const digests = (artifactType?: string) =>
+            Effect.map(
+              Stream.runCollect(Registry.referrers(subject.digest, artifactType)),
+              (found) => found.map(({ digest }) => digest).toSorted()
+            )
+          assert.deepStrictEqual(yield* digests(), made.map(({ digest }) => digest).toSorted())
+          assert.deepStrictEqual(yield* digests("a/signature"), [made[2].digest])
+          const [first] = yield* Stream.runCollect(Registry.referrers(subject.digest, "a/signature"))
+          assert.deepStrictEqual(first, {
+            mediaType,
+            ...made[2],
+            artifactType: "a/signature",
+            annotations: { text: "3" }
+          })
+          assert.deepStrictEqual(yield* Stream.runCollect(Registry.referrers(sha256(toBytes("none")))), [])
+          const tags = yield* Stream.runCollect(Registry.tags)
+          assert.deepStrictEqual(tags.filter((tag) => tag.startsWith("sha256-")).length, referrers ? 0 : 1)
+        }).pipe(within({ referrers, pageSize: 2 }))
+    )
   }
 })
 
@@ -313,7 +329,9 @@ describe("a registry that misbehaves", () => {
       const document = JSON.stringify({ schemaVersion: 2, manifests: [] })
       const other = sha256(toBytes("other"))
       const headers = { "content-type": MediaType.imageIndex, "content-length": String(document.length) }
-      const wrong = yield* lying(() => new Response(document, { headers: { ...headers, "docker-content-digest": other } }))
+      const wrong = yield* lying(() =>
+        new Response(document, { headers: { ...headers, "docker-content-digest": other } })
+      )
       const error = yield* Effect.flip(wrong.images.resolve(Option.some("latest")))
       assert.match(error.message, /does not keep to the protocol: the content .* expected sha256:/)
       const blob = { mediaType: MediaType.imageIndex, digest: other, size: document.length }
@@ -321,7 +339,9 @@ describe("a registry that misbehaves", () => {
       // By itself it says that it is a manifest
       const config = { mediaType: MediaType.imageConfig, digest: other, size: 1 }
       const manifest = { schemaVersion: 2, mediaType: MediaType.imageManifest, config, layers: [] }
-      const mixed = yield* lying(() => new Response(JSON.stringify(manifest), { headers: { "content-type": MediaType.imageIndex } }))
+      const mixed = yield* lying(() =>
+        new Response(JSON.stringify(manifest), { headers: { "content-type": MediaType.imageIndex } })
+      )
       const found = yield* mixed.images.resolve(Option.some("latest"))
       assert.deepStrictEqual(found.mediaType, MediaType.imageManifest)
       const none = yield* lying(() => new Response("<html>", { headers: { "content-type": "text/html" } }))

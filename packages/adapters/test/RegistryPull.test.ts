@@ -114,7 +114,10 @@ describe.skipIf(!judge("docker-registry"))("pull", () => {
         (_, count) => count === 0 ? { kind: "cut the answer", after: 2_000_000 } : { kind: "send another range" }
       )
       assert.strictEqual(error?._tag, "RegistryError")
-      assert.match(error?.message ?? "", /asked for the bytes from 2000000 to 2999999, it sends "bytes 1-2999999\/3000000"/)
+      assert.match(
+        error?.message ?? "",
+        /asked for the bytes from 2000000 to 2999999, it sends "bytes 1-2999999\/3000000"/
+      )
     }).pipe(Effect.provide(services()), Effect.scoped))
 
   it.live("ends where content does not", () =>

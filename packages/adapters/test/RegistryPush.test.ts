@@ -103,6 +103,24 @@ describe.skipIf(!judge("docker-registry") || !judge("skopeo"))("push to docker-r
       assert.deepStrictEqual(uploads(proxy), { begun: 2, cancelled: 1 })
     }).pipe(Effect.provide(services()), Effect.scoped))
 
+  it.live("finds out what was done where the answer is lost", () =>
+    Effect.gen(function*() {
+      const proxy = yield* CuttingProxy.make(
+        registry.host,
+        ({ method, url }) =>
+          method === "PUT" && (isUpload(url) || url.endsWith("/latest")) ? { kind: "lose the answer" } : undefined
+      )
+      const target = yield* Registry.open(`${proxy.host}/push/silent`, patient)
+      const bytes = Images.noise(6, 9_000_000)
+      const blob = yield* target.blobs.put(Stream.succeed(bytes))
+      assert.isTrue(Buffer.from(bytes).equals(yield* Stream.mkUint8Array(target.blobs.get(blob))))
+      const source = yield* Images.memory
+      yield* Images.put(source, 1, [1000])
+      yield* Copy.image("latest", { source, target, as: Option.some("latest") })
+      const puts = proxy.exchanges.filter(({ method, url }) => method === "PUT" && isUpload(url))
+      assert.strictEqual(puts.length, 3)
+    }).pipe(Effect.provide(services()), Effect.scoped))
+
   it.live("says so where it cannot go on, and leaves nothing", () =>
     Effect.gen(function*() {
       let count = 0

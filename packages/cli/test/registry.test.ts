@@ -98,6 +98,8 @@ describe.runIf(judge("docker-registry"))("docker://", () => {
         yield* json("copy", `oci:${layout.directory}:latest`, `docker://${host}/a:latest`, "--all")
         // From one repository to another, where the registry has the blobs already
         yield* json("copy", `docker://${host}/a`, `docker://${host}/b:copy`, "--all")
+        // No layout would take this tag
+        yield* json("copy", `docker://${host}/a`, `docker://${host}/b:_odd..tag-`, "--all")
         const raw = yield* Effect.promise(() =>
           execute("skopeo", ["inspect", "--raw", "--tls-verify=false", `docker://${host}/b:copy`])
         )

@@ -6,6 +6,7 @@
 import * as Annotations from "@effect-oci/schema/Annotations"
 import type * as Descriptor from "@effect-oci/schema/Descriptor"
 import * as Digest from "@effect-oci/schema/Digest"
+import * as ImageReference from "@effect-oci/schema/ImageReference"
 import type * as Json from "@effect-oci/schema/Json"
 import * as MediaType from "@effect-oci/schema/MediaType"
 import type * as Platform from "@effect-oci/schema/Platform"
@@ -241,7 +242,8 @@ export const image = Effect.fn("Copy.image")(function*(
   options: Options
 ): Effect.fn.Return<Copied, CopyError, Hash.Hash> {
   const { as, concurrency, format, platform, source, target } = options
-  if (Option.isSome(as) && !ImageStore.isName(as.value)) {
+  // What no store takes; a layout and a registry each take some that the other does not
+  if (Option.isSome(as) && !ImageStore.isName(as.value) && !ImageReference.isTag(as.value)) {
     return yield* new ImageStore.InvalidImageName({ name: as.value, expected: ImageStore.nameRule })
   }
   const found = typeof image === "string" ? yield* source.images.resolve(Option.some(image)) : image

@@ -79,6 +79,15 @@ const componentGrammar = /^[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*$/
 const tagGrammar = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/
 const identifierGrammar = /^[a-f0-9]{64}$/
 
+/**
+ * Checks that a text can be a tag in a registry: at most 128 letters, digits and `_ . -`, the first of which is no dot and
+ * no dash.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isTag = (text: string): boolean => tagGrammar.test(text)
+
 // The first part is a registry only if nobody could take it for a user's name at Docker Hub.
 const isDomain = (part: string): boolean => part === "localhost" || /[.:A-Z]/.test(part)
 

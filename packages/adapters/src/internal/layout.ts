@@ -37,10 +37,12 @@ import {
 } from "./files.ts"
 import * as ImageList from "./imageList.ts"
 import * as Lease from "./lease.ts"
+import { giveBack } from "./lending.ts"
 import { withLock } from "./lock.ts"
 import * as Owner from "./owner.ts"
 import * as Tidying from "./tidying.ts"
 import * as Trash from "./trash.ts"
+import * as Unverified from "./unverified.ts"
 
 /** Which layout is behind a service. */
 const layouts = new WeakMap<BlobStore.Store, Layout>()
@@ -228,11 +230,8 @@ const makeWith = Effect.fnUntraced(function*(
     yield* writeAbsent("oci-layout", ImageLayout.encode())
     if (shared.isSwept) return
     shared.isSwept = true
-    // Whoever has made it a layout may have been hasty
-    if (isLayout) {
-      yield* Effect.scoped(Effect.flatMap(openFile(files, inside("oci-layout")), ({ file }) => sync(file)))
-      yield* syncNames(root)
-    }
+    // Whoever has made it a layout may have been hasty. Its name is flushed with those of what is acknowledged
+    if (isLayout) yield* Effect.scoped(Effect.flatMap(openFile(files, inside("oci-layout")), ({ file }) => sync(file)))
     yield* Tidying.sweep(files, area)
   })
 
@@ -441,6 +440,19 @@ const makeWith = Effect.fnUntraced(function*(
             Effect.andThen(write(piece), onRead(piece.length)))))
     )
 
+  /** Takes in what another store has not verified, which is hashed on its way here. */
+  const download = (blob: BlobStore.Blob, { get, name }: Unverified.Source, onRead: OnRead = ignored) =>
+    receive(name, blob, (write) =>
+      Stream.runForEach(get(blob), (piece) =>
+        Effect.andThen(
+          write(piece),
+          Effect.suspend(() => {
+            const { length } = piece
+            giveBack(piece)
+            return onRead(length)
+          })
+        )))
+
   const stage = Effect.gen(function*() {
     const staging: Staging = { files: new Map(), hold: yield* Lease.make(files, area) }
     yield* Effect.addFinalizer(() =>
@@ -485,7 +497,10 @@ const makeWith = Effect.fnUntraced(function*(
     has: (blob) => Effect.map(inspect(blob), (info) => info?.size === blob.size),
     take: (blob, source, onRead) => {
       const from = behind(source)
-      if (from === undefined) return Effect.succeed(false)
+      if (from === undefined) {
+        const unverified = Unverified.of(source)
+        return unverified === undefined ? Effect.succeed(false) : Effect.as(download(blob, unverified, onRead), true)
+      }
       return Effect.flatMap(
         adopt(blob, from, "verified", onRead),
         (info) => info === undefined ? Effect.as(copyFrom(blob, from, onRead), true) : Effect.succeed(true)

@@ -27,22 +27,28 @@ export interface Image {
 }
 
 /** Puts an image of layers of these sizes into a place, as `latest`. */
-export const put = Effect.fnUntraced(function*(place: Copy.Place, seed: number, sizes: readonly [number, ...ReadonlyArray<number>]): Effect.fn.Return<Image, BlobStore.BlobStoreError | ImageStore.ImageStoreError> {
-  const store = (mediaType: string, bytes: Uint8Array) =>
-    Effect.map(place.blobs.put(Stream.succeed(bytes), { mediaType }), (blob) => ({ mediaType, ...blob }))
-  const layer = (size: number, index: number) => store(MediaType.layer, noise(seed * 16 + index, size))
-  const [first, ...others] = sizes
-  const layers = [
-    yield* layer(first, 0),
-    ...yield* Effect.forEach(others, (size, index) => layer(size, index + 1))
-  ] as const
-  const rootfs = { type: "layers", diff_ids: layers.map(({ digest }) => digest) }
-  const config = yield* store(MediaType.imageConfig, toBytes({ architecture: "amd64", os: "linux", rootfs, seed }))
-  const mediaType = MediaType.imageManifest
-  const descriptor = yield* store(mediaType, toBytes({ schemaVersion: 2, mediaType, config, layers }))
-  yield* place.images.tag(Option.some("latest"), descriptor)
-  return { descriptor, layers, blobs: [...layers, config, descriptor] }
-})
+export const put = Effect.fnUntraced(
+  function*(
+    place: Copy.Place,
+    seed: number,
+    sizes: readonly [number, ...ReadonlyArray<number>]
+  ): Effect.fn.Return<Image, BlobStore.BlobStoreError | ImageStore.ImageStoreError> {
+    const store = (mediaType: string, bytes: Uint8Array) =>
+      Effect.map(place.blobs.put(Stream.succeed(bytes), { mediaType }), (blob) => ({ mediaType, ...blob }))
+    const layer = (size: number, index: number) => store(MediaType.layer, noise(seed * 16 + index, size))
+    const [first, ...others] = sizes
+    const layers = [
+      yield* layer(first, 0),
+      ...yield* Effect.forEach(others, (size, index) => layer(size, index + 1))
+    ] as const
+    const rootfs = { type: "layers", diff_ids: layers.map(({ digest }) => digest) }
+    const config = yield* store(MediaType.imageConfig, toBytes({ architecture: "amd64", os: "linux", rootfs, seed }))
+    const mediaType = MediaType.imageManifest
+    const descriptor = yield* store(mediaType, toBytes({ schemaVersion: 2, mediaType, config, layers }))
+    yield* place.images.tag(Option.some("latest"), descriptor)
+    return { descriptor, layers, blobs: [...layers, config, descriptor] }
+  }
+)
 
 /** Which blobs of an image a place does not have byte for byte. */
 export const damaged = Effect.fnUntraced(function*(image: Image, source: Copy.Place, target: Copy.Place) {

@@ -42,9 +42,7 @@ export const make = (
     response.setHeader("content-type", "application/json").end(JSON.stringify({ token, expires_in: 60 }))
   })
   return Effect.acquireRelease(
-    Effect.promise(() =>
-      new Promise<Server>((resolve) => server.listen(0, "127.0.0.1", () => resolve(server)))
-    ),
+    Effect.promise(() => new Promise<Server>((resolve) => server.listen(0, "127.0.0.1", () => resolve(server)))),
     () =>
       Effect.promise(() => {
         server.closeAllConnections()

@@ -9,6 +9,7 @@ import * as Json from "@effect-oci/schema/Json"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Unverified from "../unverified.ts"
 import * as Download from "./download.ts"
 import { isDocument, type Manifests, mediaTypeOf, tooLarge } from "./manifests.ts"
 import type { Referrers } from "./referrers.ts"
@@ -58,8 +59,10 @@ export const make = (
 
   /** Whether something is a document, as far as that is known. */
   const isKnown = ({ digest, mediaType }: BlobStore.Blob): boolean | undefined => {
-    const known = manifests.memory.mediaType(digest) !== undefined
-    return mediaType === undefined ? (known ? true : undefined) : isDocument(mediaType) || known
+    const wasDocument = manifests.memory.mediaType(digest) !== undefined
+    if (mediaType === undefined) return wasDocument ? true : undefined
+    if (isDocument(mediaType)) return true
+    return wasDocument ? undefined : false
   }
 
   /** What was never seen may be either; but some registries fail where they are asked for a blob as a manifest. */
@@ -78,14 +81,17 @@ export const make = (
     return found === undefined ? yield* missing(blob.digest) : found.bytes.slice()
   })
 
-  const get: BlobStore.Store["get"] = (blob) =>
+  const unverified: BlobStore.Store["get"] = (blob) =>
     Stream.suspend(() => {
       const asDocument = Stream.fromEffect(document(blob))
       const asBlob = Download.content(repository, blob, urlOf(repository, "blobs", blob.digest))
       const isKnownDocument = isKnown(blob)
       if (isKnownDocument !== undefined) return isKnownDocument ? asDocument : asBlob
       return Stream.catchTag(asBlob, "BlobMissing", () => asDocument)
-    }).pipe(BlobStore.verify(store, blob), Stream.provideService(Hash.Hash, hash))
+    })
+
+  const get: BlobStore.Store["get"] = (blob) =>
+    unverified(blob).pipe(BlobStore.verify(store, blob), Stream.provideService(Hash.Hash, hash))
 
   const putDocument = Effect.fnUntraced(function*(blob: BlobStore.Blob, mediaType: string, piece: Upload.Piece) {
     if (blob.size > Json.maxBytes) return yield* tooLarge(repository, blob.digest)
@@ -175,5 +181,6 @@ export const make = (
 
   const made: BlobStore.Store = { put, get, has, take }
   repositories.set(made, repository)
+  Unverified.register(made, { name: store, get: unverified })
   return made
 }

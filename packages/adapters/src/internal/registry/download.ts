@@ -67,10 +67,12 @@ const inBlocks = <E>(content: Stream.Stream<Uint8Array, E>, size: number): Strea
       let block = lend(Math.min(chunkSize, left))
       let used = 0
       let waiting: ReadonlyArray<Uint8Array> = []
-      let hasEnded = false
       const feed = Pull.catchDone(
-        Effect.map(pull, (chunks) => void (waiting = chunks)),
-        () => Effect.sync(() => void (hasEnded = true))
+        Effect.map(pull, (chunks) => {
+          waiting = chunks
+          return true
+        }),
+        () => Effect.succeed(false)
       )
       /** Fills the block, and gives it when it is full. */
       const fill = (blocks: Array<Uint8Array>) => {
@@ -92,11 +94,12 @@ const inBlocks = <E>(content: Stream.Stream<Uint8Array, E>, size: number): Strea
       }
       return Effect.gen(function*() {
         const blocks: Array<Uint8Array> = []
-        while (!hasEnded && blocks.length === 0) {
-          yield* feed
+        let goesOn = true
+        while (goesOn && blocks.length === 0) {
+          goesOn = yield* feed
           fill(blocks)
         }
-        if (hasEnded && used > 0) {
+        if (!goesOn && used > 0) {
           blocks.push(block.subarray(0, used))
           used = 0
         }

@@ -135,7 +135,6 @@ const withUpload = <A, E, R>(
     const upload = Effect.suspend(() =>
       current.upload !== undefined
         ? Effect.succeed(current.upload)
-        // Not to be interrupted between its beginning and its being known
         : Effect.tap(begin(repository, subject), (upload) => Effect.sync(() => void (current.upload = upload)))
     )
     return Effect.onExit(
@@ -161,9 +160,9 @@ const position = Effect.fnUntraced(function*(
     actions: pushing,
     method: "GET",
     url,
-    accept: [204, 400, 404, 416]
+    accept: [202, 204, 400, 404, 405, 410, 416]
   })
-  if (response.status !== 204) return undefined
+  if (response.status >= 400) return undefined
   if (response.headers["location"] !== undefined) {
     current.upload = { location: yield* locationIn(repository, url, response) }
   }
