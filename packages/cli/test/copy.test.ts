@@ -154,7 +154,7 @@ describe("copy", () => {
     [[`oci:IN@sha256:${"0".repeat(64)}`, "oci:OUT"], 1, "ImageMissing"],
     [["oci:NOWHERE", "oci:OUT"], 1, "StoreMissing"],
     [["oci:IN:one", "dir:OUT/:x", "--format", "v1"], 2, "UsageError"],
-    [["docker://alpine", "oci:OUT"], 2, "UsageError"],
+    [["docker:alpine", "oci:OUT"], 2, "UsageError"],
     [["oci:IN:one", `oci:OUT@sha256:${"0".repeat(64)}`], 2, "UsageError"],
     [["oci:IN:one"], 2, "UsageError"]
   ])("%j fails, and makes nothing", async (args, code, tag) => {
