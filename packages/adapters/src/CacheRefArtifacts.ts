@@ -194,14 +194,8 @@ const make = Effect.fnUntraced(function*(store: string) {
     const parent = document.parent === undefined ? undefined : yield* find(document.parent)
     // From the parent on, the way down is that of the digests
     let next: Effect.Effect<Found | undefined, CacheRef.CacheRefError> = Effect.succeed(parent)
-    const seen = new Set<string>()
     const lookup = Effect.fnUntraced(function*(wanted: string) {
       if (wanted === name) return (yield* existing)?.document
-      if (seen.has(wanted)) {
-        const path = [...seen, wanted]
-        return yield* new CacheRef.RefCycle({ ref: wanted, path: CacheRef.shorten(path.slice(path.indexOf(wanted))) })
-      }
-      seen.add(wanted)
       const found = yield* next
       if (found !== undefined) next = below(found)
       return found?.document

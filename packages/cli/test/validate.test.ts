@@ -87,7 +87,7 @@ describe("validate", () => {
   })
 
   it("refuses an argument that names no image", async () => {
-    assert.strictEqual((await run(["validate", "docker://alpine"])).code, 2)
+    assert.strictEqual((await run(["validate", "docker:alpine"])).code, 2)
   })
 })
 

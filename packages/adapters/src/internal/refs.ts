@@ -75,7 +75,12 @@ export const checkAdd = Effect.fnUntraced(function*<E>(
   while (parent !== undefined) {
     path.push(parent)
     // Also where somebody else has made a circle that this ref is not part of
-    if (seen.has(parent)) return yield* new CacheRef.RefCycle({ ref: name, path: CacheRef.shorten(path) })
+    if (seen.has(parent)) {
+      return yield* new CacheRef.RefCycle({
+        ref: parent,
+        path: CacheRef.shorten(path.slice(path.indexOf(parent)))
+      })
+    }
     seen.add(parent)
     const found = yield* lookup(parent)
     if (found === undefined) {
