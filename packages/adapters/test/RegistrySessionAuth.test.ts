@@ -122,6 +122,14 @@ describe("tokens", () => {
       assert.deepStrictEqual(seen.map(({ headers }) => headers["authorization"]), [undefined, basicHeader, "Bearer t1"])
     }))
 
+  it.effect("are found under either name, and not where they are empty", () =>
+    Effect.gen(function*() {
+      const { layer, seen } = registry(() => ({ body: `{"token":"","access_token":"t1"}` }))
+      const { ask } = yield* session("reg.example", {}, basic, layer)
+      yield* ask(get("/v2/", pull))
+      assert.strictEqual(seen.at(-1)?.headers["authorization"], "Bearer t1")
+    }))
+
   it.effect("are asked for with an identity token, in the body", () =>
     Effect.gen(function*() {
       const { layer, seen } = registry((count) => ({ body: `{"access_token":"t${count}","expires_in":300}` }))

@@ -50,14 +50,16 @@ export class Refused extends Schema.TaggedClass<Refused>("@effect-oci/core/Refus
 }) {}
 
 /**
- * The registry could not answer (429, 5xx), however often it was asked. `attempts` is how often.
+ * The registry could not answer (429, 5xx), however often it was asked. `attempts` is how often, and `retryAfter` for how many
+ * milliseconds it asks to be left alone, where it says so.
  *
  * @category models
  * @since 0.1.0
  */
 export class Unavailable extends Schema.TaggedClass<Unavailable>("@effect-oci/core/Unavailable")("Unavailable", {
   status: Schema.Natural,
-  attempts: Schema.Natural
+  attempts: Schema.Natural,
+  retryAfter: Schema.optionalKey(Schema.Natural)
 }) {}
 
 /**

@@ -159,7 +159,8 @@ export const make = Effect.fnUntraced(function*(environment: Environment, option
     const tokens = Schema.decodeOption(Tokens)(new TextDecoder().decode(body))
     const found = Option.flatMap(
       tokens,
-      ({ access_token, token }) => Schema.decodeUnknownOption(Token)(token ?? access_token)
+      ({ access_token, token }) =>
+        Schema.decodeUnknownOption(Token)(token === "" ? access_token : token ?? access_token)
     )
     if (Option.isNone(tokens) || Option.isNone(found)) {
       return yield* Failure.misbehaved("a token server's answer without a token")

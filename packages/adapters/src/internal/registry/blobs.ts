@@ -13,7 +13,7 @@ import * as Unverified from "../unverified.ts"
 import * as Download from "./download.ts"
 import { isDocument, type Manifests, mediaTypeOf, tooLarge } from "./manifests.ts"
 import type { Referrers } from "./referrers.ts"
-import { ask, type Repository, urlOf } from "./repository.ts"
+import { look, type Repository, urlOf } from "./repository.ts"
 import * as Upload from "./upload.ts"
 
 /** Which repository is behind a service. */
@@ -43,14 +43,10 @@ export const make = (
 
   /** How long a blob is, or as long as it should be where that is not told; `undefined` where there is none. */
   const sizeOf = Effect.fnUntraced(function*({ digest, size }: BlobStore.Blob) {
-    const response = yield* ask(repository, {
+    const response = yield* look(repository, {
       operation: "look for the blob",
       subject: digest,
-      method: "HEAD",
-      url: urlOf(repository, "blobs", digest),
-      headers: { "accept-encoding": "identity" },
-      isRedirectable: true,
-      accept: [200, 404]
+      url: urlOf(repository, "blobs", digest)
     })
     return response.status === 404 ? undefined : Download.lengthOf(response) ?? size
   }, Effect.scoped)

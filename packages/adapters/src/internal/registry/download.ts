@@ -19,9 +19,13 @@ class Cut extends Data.TaggedError("Cut")<{ readonly error: RegistryError.Regist
 
 const cut = (error: RegistryError.RegistryError) => isPassing(error) ? new Cut({ error }) : error
 
-/** What ends too early without a sign that it does. */
-const endedEarly = ({ error }: Answer, attempts: number) =>
-  new Cut({ error: error(new RegistryError.Unreachable({ code: "EOF", attempts })) })
+const isEncoded = ({ headers }: Answer): boolean => (headers["content-encoding"] ?? "identity") !== "identity"
+
+/** What ends too early without a sign that it does. What is compressed is shorter, however often it is asked for. */
+const endedEarly = (answer: Answer, attempts: number) =>
+  isEncoded(answer)
+    ? answer.error(new RegistryError.Misbehaved({ found: "it sends content compressed that was asked for as it is" }))
+    : new Cut({ error: answer.error(new RegistryError.Unreachable({ code: "EOF", attempts })) })
 
 /** Checks that an answer holds what was asked for: content from `start` on, up to its end at most. */
 const isRange = (header: string | undefined, start: number, size: number): boolean => {
@@ -33,10 +37,9 @@ const isRange = (header: string | undefined, start: number, size: number): boole
 }
 
 /** The length that an answer says its content has, where that is the content's own. */
-export const lengthOf = ({ headers }: Answer): number | undefined => {
-  const text = headers["content-length"]
-  const isEncoded = (headers["content-encoding"] ?? "identity") !== "identity"
-  return text !== undefined && /^\d{1,16}$/.test(text) && !isEncoded ? Number(text) : undefined
+export const lengthOf = (answer: Answer): number | undefined => {
+  const text = answer.headers["content-length"]
+  return text !== undefined && /^\d{1,16}$/.test(text) && !isEncoded(answer) ? Number(text) : undefined
 }
 
 /** Leaves out the first bytes of a content. */
@@ -120,7 +123,7 @@ export const content = (
     const operation = "pull the blob"
     const { digest, size } = blob
     const store = repository.name
-    const allowed = cuts()
+    const allowed = cuts(repository)
     let position = 0
     let attempts = 0
 
@@ -157,7 +160,7 @@ export const content = (
       if (response.status === 206) {
         const range = response.headers["content-range"]
         if (isRange(range, start, size)) return received(response, 0)
-        const found = range === undefined ? "others" : JSON.stringify(range)
+        const found = range === undefined ? "others" : JSON.stringify(response.shown(range))
         return yield* response.error(
           new RegistryError.Misbehaved({ found: `asked for the bytes from ${start} to ${size - 1}, it sends ${found}` })
         )
@@ -191,7 +194,7 @@ export const whole = Effect.fnUntraced(function*(
   limit: number,
   isWhole: (answer: Whole) => boolean = () => true
 ): Effect.fn.Return<Whole, RegistryError.RegistryError> {
-  const allowed = cuts()
+  const allowed = cuts(repository)
   for (let attempts = 1;; attempts++) {
     const found = yield* ask(repository, request).pipe(
       Effect.flatMap((answer) => {

@@ -12,7 +12,7 @@ import * as MediaType from "@effect-oci/schema/MediaType"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import { lengthOf, whole } from "./download.ts"
-import { ask, cuts, failure, isPassing, misbehaved, type Repository, urlOf } from "./repository.ts"
+import { ask, cuts, failure, isPassing, look as lookFor, misbehaved, type Repository, urlOf } from "./repository.ts"
 import type { Answer } from "./session.ts"
 
 /** What we read, the newest first. */
@@ -163,7 +163,7 @@ export const make = (repository: Repository, hash: Hash.Hash["Service"]): Manife
   const get: Manifests["get"] = Effect.fnUntraced(function*(name, expected) {
     const operation = "pull the manifest"
     const askedFor = (headers: Answer["headers"]) => digestIn(name) ?? digestIn(headers["docker-content-digest"])
-    const { bytes, headers, status } = yield* whole(
+    const { bytes, headers, shown, status } = yield* whole(
       repository,
       {
         operation,
@@ -190,7 +190,7 @@ export const make = (repository: Repository, hash: Hash.Hash["Service"]): Manife
     const mediaType = mediaTypeOf(bytes, sent) ?? expected?.mediaType
     if (mediaType === undefined) {
       const found = `${
-        JSON.stringify(sent ?? "nothing")
+        JSON.stringify(shown(sent ?? "nothing"))
       } as the media type of neither a manifest nor an index that is known`
       return yield* misbehaved(repository, operation, name, `it sends ${found}`)
     }
@@ -200,14 +200,11 @@ export const make = (repository: Repository, hash: Hash.Hash["Service"]): Manife
   })
 
   const head = (name: string) =>
-    Effect.scoped(ask(repository, {
+    Effect.scoped(lookFor(repository, {
       operation: "look for the manifest",
       subject: name,
-      method: "HEAD",
       url: urlFor(name),
-      headers: { accept, "accept-encoding": "identity" },
-      isRedirectable: true,
-      accept: [200, 404]
+      headers: { accept }
     }))
 
   const look: Manifests["look"] = Effect.fnUntraced(function*(name) {
@@ -265,7 +262,7 @@ export const make = (repository: Repository, hash: Hash.Hash["Service"]): Manife
       return isListed
     }),
     tag: Effect.fnUntraced(function*(tag, document) {
-      const allowed = cuts()
+      const allowed = cuts(repository)
       for (;;) {
         const error = yield* Effect.match(send(tag, document, false), {
           onFailure: (error) => error,

@@ -35,6 +35,9 @@ const tagOf = (digest: Digest.Digest): string => `${Digest.algorithm(digest)}-${
 
 const operation = "list the referrers"
 
+/** What registries answer that do not list them: 303 is ghcr.io's, which leads to a page for people. */
+const absent = [303, 400, 404, 405, 406]
+
 /** How often the list is written again because another client has done so at the same time. */
 const attempts = 5
 
@@ -87,7 +90,9 @@ export const make = Effect.fnUntraced(function*(
 
   const kept = Effect.fnUntraced(function*(digest: Digest.Digest) {
     const document = yield* manifests.get(tagOf(digest))
-    return yield* read(document?.bytes ?? empty, digest)
+    // A registry may take the tag for the digest, and send the subject itself
+    const isList = document !== undefined && document.descriptor.digest !== digest
+    return yield* read(isList ? document.bytes : empty, digest)
   })
 
   return {
@@ -99,9 +104,9 @@ export const make = Effect.fnUntraced(function*(
         method: "GET",
         url: `${urlOf(repository, "referrers", digest)}${query}`,
         headers: { accept: MediaType.imageIndex },
-        accept: [200, 404]
+        accept: [200, ...absent]
       }).pipe(
-        Stream.mapEffect(({ bytes, status }) => status === 404 ? kept(digest) : read(bytes, digest)),
+        Stream.mapEffect(({ bytes, status }) => status === 200 ? read(bytes, digest) : kept(digest)),
         Stream.flatMap(({ value }) => Stream.fromIterable(value.manifests)),
         // Not every registry does it
         Stream.filter((found) => artifactType === undefined || found.artifactType === artifactType)

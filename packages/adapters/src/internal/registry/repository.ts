@@ -30,6 +30,21 @@ export const ask = <E = never>(
 ): Effect.Effect<Answer, RegistryError.RegistryError | E, Scope.Scope> =>
   repository.session.ask({ repository: repository.path, actions: ["pull"], ...request })
 
+/** Asks whether something is there: without its content, unless the registry tells it only so. */
+export const look = (
+  repository: Repository,
+  request: Omit<Ask, "accept" | "method">
+): Effect.Effect<Answer, RegistryError.RegistryError, Scope.Scope> => {
+  const asked = { ...request, headers: { ...request.headers, "accept-encoding": "identity" }, isRedirectable: true }
+  return Effect.flatMap(
+    ask(repository, { ...asked, method: "HEAD", accept: [200, 404, 405] }),
+    (answer) =>
+      answer.status === 405
+        ? ask(repository, { ...asked, method: "GET", accept: [200, 404] })
+        : Effect.succeed(answer)
+  )
+}
+
 export const failure = (
   { path, registry }: Repository,
   operation: string,
@@ -53,25 +68,40 @@ export const isPassing = (error: unknown): error is RegistryError.RegistryError 
 /** How often something may be cut off without getting on. */
 const mostCuts = 10
 
+/** How many milliseconds are waited, all in all, without getting on. */
+const mostPatience = 120_000
+
 /** How many bytes are enough to have got on. */
 const enough = 1024 * 1024
 
-/** Counts how often something is cut off. `next` waits before it goes on, and fails where it does not get on any more. */
+/**
+ * Counts how often something is cut off. `next` waits before it goes on, as long as the registry asks for at least, and fails
+ * where it does not get on any more.
+ */
 export interface Cuts {
-  readonly next: <E>(position: number, error: E) => Effect.Effect<void, E>
+  readonly next: (
+    position: number,
+    error: RegistryError.RegistryError
+  ) => Effect.Effect<void, RegistryError.RegistryError>
 }
 
-export const cuts = (): Cuts => {
+export const cuts = ({ session }: Repository): Cuts => {
   let count = 0
+  let waited = 0
   let mark = 0
   return {
     next: (position, error) => {
       if (position - mark >= enough) {
         mark = position
         count = 0
+        waited = 0
       }
       count++
-      return count > mostCuts ? Effect.fail(error) : Effect.sleep(Math.min(25 * 2 ** count, 2000))
+      const { reason } = error
+      const asked = reason._tag === "Unavailable" ? reason.retryAfter ?? 0 : 0
+      const delay = Math.max(Math.min(25 * 2 ** count, 2000), Math.min(asked, session.longestDelay))
+      waited += delay
+      return count > mostCuts || waited > mostPatience ? Effect.fail(error) : Effect.sleep(delay)
     }
   }
 }

@@ -37,18 +37,27 @@ export const retryAfter = (header: string | undefined, now: number): Option.Opti
 
 /** What a status means that may be another later. */
 export const unavailable = ({ headers, status }: Response, now: number): Failure => {
-  const after = retryAfter(headers["retry-after"], now)
+  const after = Option.getOrUndefined(retryAfter(headers["retry-after"], now))
   return new Failure({
-    reason: (attempts) => new RegistryError.Unavailable({ status, attempts }),
+    reason: (attempts) =>
+      new RegistryError.Unavailable({
+        status,
+        attempts,
+        ...(after === undefined ? {} : { retryAfter: Duration.toMillis(after) })
+      }),
     isTransient: true,
-    ...(Option.isSome(after) ? { retryAfter: after.value } : {})
+    ...(after === undefined ? {} : { retryAfter: after })
   })
 }
+
+/** How many milliseconds are waited at most because the server asks for it. */
+export const longestDelay = (options: Options): number =>
+  Duration.toMillis(Duration.fromInputUnsafe(options.longestDelay ?? "60 seconds"))
 
 /** Waits longer each time, never less than the server asks for, and not at all where it would be too long. */
 export const schedule = (options: Options) => {
   const attempts = options.attempts ?? 5
-  const longest = Duration.fromInputUnsafe(options.longestDelay ?? "60 seconds")
+  const longest = Duration.millis(longestDelay(options))
   const total = Duration.toMillis(Duration.fromInputUnsafe(options.total ?? "2 minutes"))
   return Schedule.exponential(options.delay ?? "500 millis").pipe(
     Schedule.jittered,

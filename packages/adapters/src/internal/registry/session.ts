@@ -70,16 +70,20 @@ export interface Answer {
   readonly stream: Stream.Stream<Uint8Array, RegistryError.RegistryError>
   /** The error that says what was asked, for what is found wrong with the answer. */
   readonly error: (reason: RegistryError.Reason) => RegistryError.RegistryError
+  /** A text of the answer as an error may have it. */
+  readonly shown: (text: string) => string
 }
 
 /** A conversation with one registry. */
 export interface Session {
   /** The host that is asked, and its port where it is not the usual one. */
   readonly origin: string
+  /** How many milliseconds are waited at most because the registry asks for it. */
+  readonly longestDelay: number
   readonly ask: <E = never>(
     ask: Ask<E>
   ) => Effect.Effect<Answer, RegistryError.RegistryError | E, Scope.Scope>
-  /** The path and query of a URL that the registry has sent, relative to what was asked; an error where it leads elsewhere. */
+  /** What to ask for a URL that the registry has sent, relative to what was asked; an error where it leads elsewhere. */
   readonly sameOrigin: (
     kind: "upload location" | "link",
     url: string,
@@ -306,7 +310,7 @@ export const make = Effect.fnUntraced(function*(
         const url = yield* Effect.fromResult(resolve("link", asked.url, undefined))
         const { isLoggedIn, response, secrets } = yield* follow(url)
         const { status } = response
-        if (accept.includes(status)) return response
+        if (accept.includes(status)) return { response, secrets }
         if (Retrying.isTransient(status)) {
           return yield* Retrying.unavailable(response, yield* Clock.currentTimeMillis)
         }
@@ -314,7 +318,7 @@ export const make = Effect.fnUntraced(function*(
       })
 
       return kept(attempt, () => true).pipe(
-        Effect.map((response) => Result.succeed(response)),
+        Effect.map((found) => Result.succeed(found)),
         Effect.catch((failure) =>
           Failure.isFailure(failure) ? Effect.fail(failure) : Effect.succeed(Result.fail(failure))
         ),
@@ -324,11 +328,12 @@ export const make = Effect.fnUntraced(function*(
         }),
         Effect.mapError(({ reason }) => error(reason(attempts))),
         Effect.flatMap((result) => Effect.fromResult(result)),
-        Effect.map(({ headers, status, stream }) => ({
+        Effect.map(({ response: { headers, status, stream }, secrets }) => ({
           status,
           headers,
           stream: Stream.mapError(stream, ({ reason }) => error(reason(1))),
-          error
+          error,
+          shown: (text) => Failure.shown(text, secrets)
         }))
       )
     })
@@ -336,10 +341,12 @@ export const make = Effect.fnUntraced(function*(
 
   return {
     origin: base.host,
+    longestDelay: Retrying.longestDelay(retry),
     ask,
     sameOrigin: (kind, url, from) =>
       Result.mapBoth(resolve(kind, url, from), {
-        onSuccess: ({ pathname, search }) => pathname + search,
+        // Two slashes would begin with a host
+        onSuccess: ({ href, pathname, search }) => pathname.startsWith("//") ? href : pathname + search,
         onFailure: ({ reason }) => errorOf({ operation: `follow the ${kind}` })(reason(1))
       }),
     limitedBody: (answer, limit) =>

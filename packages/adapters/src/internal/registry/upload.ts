@@ -21,24 +21,31 @@ const operation = "push the blob"
 
 const octets = "application/octet-stream"
 
-/** A session of an upload: where its next request goes. */
+/** A session of an upload: where its next request goes, and how many bytes each but the last has to have. */
 export interface Upload {
   readonly location: string
+  readonly least: number
 }
 
 const pushing = ["pull", "push"] as const
 
-const locationIn = (
+/** The upload that an answer tells of: what it does not tell is as it was before. */
+const uploadIn = Effect.fnUntraced(function*(
   { session }: Repository,
   asked: string,
-  { error, headers }: Answer
-): Effect.Effect<string, RegistryError.RegistryError> =>
-  Effect.suspend(() => {
-    const { location } = headers
-    return location === undefined
-      ? Effect.fail(error(new RegistryError.Misbehaved({ found: "it does not tell where the upload goes on" })))
-      : Effect.fromResult(session.sameOrigin("upload location", location, asked))
-  })
+  { error, headers }: Answer,
+  before?: Upload
+): Effect.fn.Return<Upload, RegistryError.RegistryError> {
+  const told = headers["location"]
+  const location = told === undefined
+    ? before?.location
+    : yield* Effect.fromResult(session.sameOrigin("upload location", told, asked))
+  if (location === undefined) {
+    return yield* error(new RegistryError.Misbehaved({ found: "it does not tell where the upload goes on" }))
+  }
+  const least = headers["oci-chunk-min-length"] ?? ""
+  return { location, least: /^\d{1,15}$/.test(least) ? Number(least) : before?.least ?? 0 }
+})
 
 /** Begins an upload. */
 const begin = Effect.fnUntraced(function*(
@@ -56,31 +63,42 @@ const begin = Effect.fnUntraced(function*(
     isRetried: true,
     accept: [202]
   })
-  return { location: yield* locationIn(repository, url, response) }
+  return yield* uploadIn(repository, url, response)
 }, Effect.scoped)
 
-/** Begins an upload, unless the registry takes the blob over from another of its repositories: then there is none. */
-export const mount = Effect.fnUntraced(function*(
-  repository: Repository,
-  digest: Digest.Digest,
-  from: string
-): Effect.fn.Return<Upload | undefined, RegistryError.RegistryError, Scope.Scope> {
-  const url = `/v2/${repository.path}/blobs/uploads/?mount=${encodeURIComponent(digest)}&from=${
-    encodeURIComponent(from)
-  }`
-  const response = yield* ask(repository, {
-    operation: "mount the blob",
-    subject: digest,
-    actions: pushing,
-    scopes: [`repository:${from}:pull`],
-    method: "POST",
-    url,
-    body: { bytes: new Uint8Array(), contentType: octets },
-    isRetried: true,
-    accept: [201, 202]
-  })
-  return response.status === 201 ? undefined : { location: yield* locationIn(repository, url, response) }
-}, Effect.scoped)
+/** Whether a registry does not do something, at all or this time: there is another way to have a blob there. */
+const isRefusal = ({ reason: { _tag } }: RegistryError.RegistryError): boolean =>
+  _tag === "Denied" || _tag === "Misbehaved" || _tag === "NotFound" || _tag === "Refused" || _tag === "Unauthorized"
+
+/**
+ * Begins an upload, unless the registry takes the blob over from another of its repositories, or does neither: then there is
+ * none.
+ */
+export const mount = Effect.fnUntraced(
+  function*(
+    repository: Repository,
+    digest: Digest.Digest,
+    from: string
+  ): Effect.fn.Return<Upload | undefined, RegistryError.RegistryError, Scope.Scope> {
+    const url = `/v2/${repository.path}/blobs/uploads/?mount=${encodeURIComponent(digest)}&from=${
+      encodeURIComponent(from)
+    }`
+    const response = yield* ask(repository, {
+      operation: "mount the blob",
+      subject: digest,
+      actions: pushing,
+      scopes: [`repository:${from}:pull`],
+      method: "POST",
+      url,
+      body: { bytes: new Uint8Array(), contentType: octets },
+      isRetried: true,
+      accept: [201, 202]
+    })
+    return response.status === 201 ? undefined : yield* uploadIn(repository, url, response)
+  },
+  Effect.scoped,
+  Effect.catchIf(isRefusal, () => Effect.undefined)
+)
 
 /** How long is waited until an upload is cancelled: while nobody waits for us, and while somebody does. */
 const patience = { failed: "2 seconds", interrupted: "75 millis" } as const
@@ -147,27 +165,28 @@ const withUpload = <A, E, R>(
   })
 
 /** Where an upload is, for the registry; `undefined` where it does not go on. */
-const position = Effect.fnUntraced(function*(
-  repository: Repository,
-  subject: string,
-  current: { upload: Upload | undefined }
-) {
-  if (current.upload === undefined) return undefined
-  const { location: url } = current.upload
-  const response = yield* ask(repository, {
-    operation: "look for the upload of",
-    subject,
-    actions: pushing,
-    method: "GET",
-    url,
-    accept: [202, 204, 400, 404, 405, 410, 416]
-  })
-  if (response.status >= 400) return undefined
-  if (response.headers["location"] !== undefined) {
-    current.upload = { location: yield* locationIn(repository, url, response) }
-  }
-  return offsetIn(response)
-}, Effect.scoped)
+const position = Effect.fnUntraced(
+  function*(
+    repository: Repository,
+    subject: string,
+    current: { upload: Upload | undefined }
+  ) {
+    if (current.upload === undefined) return undefined
+    const { location: url } = current.upload
+    const response = yield* ask(repository, {
+      operation: "look for the upload of",
+      subject,
+      actions: pushing,
+      method: "GET",
+      url,
+      accept: [202, 204]
+    })
+    current.upload = yield* uploadIn(repository, url, response, current.upload)
+    return offsetIn(response)
+  },
+  Effect.scoped,
+  Effect.catchIf(isRefusal, () => Effect.undefined)
+)
 
 /** How many bytes the registry says that it has; what may be one byte or none is not known. */
 const offsetIn = ({ headers }: Answer): number | undefined => {
@@ -214,7 +233,7 @@ export const readable = <E>(
 ): Effect.Effect<void, RegistryError.RegistryError | E> =>
   withUpload(repository, digest, first, (current, upload) =>
     Effect.gen(function*() {
-      const allowed = cuts()
+      const allowed = cuts(repository)
       let start = 0
       const send = Effect.gen(function*() {
         const { location } = yield* upload
@@ -224,7 +243,7 @@ export const readable = <E>(
           actions: pushing,
           method: "PUT",
           url: closing(location, digest),
-          ...(start === 0 ? {} : { headers: rangeOf(start, size) }),
+          ...(start === 0 || start === size ? {} : { headers: rangeOf(start, size) }),
           body: start === size
             ? { bytes: new Uint8Array(), contentType: octets }
             : { stream: sourceOf(read(start)), contentLength: size - start, contentType: octets, isRepeatable: true },
@@ -252,7 +271,10 @@ export const readable = <E>(
     }))
 
 /** How much of content that cannot be read again is kept until the registry has it. */
-export const pieceSize = 8 * 1024 * 1024
+export const pieceSize = 6 * 1024 * 1024
+
+/** No registry gets larger pieces, whatever it wants. */
+const largestPiece = 64 * 1024 * 1024
 
 /** A part of content that is in memory. */
 export interface Piece {
@@ -314,17 +336,17 @@ export const pieceByPiece = <E, R, E2>(
   withUpload(repository, subject, undefined, (current, upload) => {
     /** Sends what the registry does not have of a piece, however often it is cut off. */
     const send = Effect.fnUntraced(function*(piece: Piece, first: number) {
-      const allowed = cuts()
+      const allowed = cuts(repository)
       const end = first + piece.size
       let start = first
       const patch = Effect.gen(function*() {
-        const { location } = yield* upload
+        const before = yield* upload
         const response = yield* ask(repository, {
           operation,
           subject,
           actions: pushing,
           method: "PATCH",
-          url: location,
+          url: before.location,
           headers: rangeOf(start, end),
           body: {
             stream: contentOf(piece, start - first),
@@ -335,7 +357,7 @@ export const pieceByPiece = <E, R, E2>(
           isRetried: false,
           accept: [202, 204]
         })
-        current.upload = { location: yield* locationIn(repository, location, response) }
+        current.upload = yield* uploadIn(repository, before.location, response, before)
         return offsetIn(response) ?? end
       }).pipe(Effect.scoped)
       while (start < end) {
@@ -357,7 +379,7 @@ export const pieceByPiece = <E, R, E2>(
     })
 
     const close = Effect.fnUntraced(function*(blob: BlobStore.Blob) {
-      const allowed = cuts()
+      const allowed = cuts(repository)
       const put = Effect.gen(function*() {
         const { location } = yield* upload
         yield* ask(repository, {
@@ -382,9 +404,24 @@ export const pieceByPiece = <E, R, E2>(
       }
     })
 
+    /** Takes more content to a piece that is smaller than the registry wants it. */
+    const enlarged = Effect.fnUntraced(function*(piece: Piece) {
+      let now = piece
+      while (!now.isLast) {
+        const { least } = yield* upload
+        if (now.size >= least) break
+        if (least > largestPiece) {
+          return yield* misbehaved(repository, operation, subject, `it takes no piece of less than ${least} bytes`)
+        }
+        const { chunks, isLast, size } = yield* next
+        now = { chunks: [...now.chunks, ...chunks], size: now.size + size, isLast }
+      }
+      return now
+    })
+
     return Effect.gen(function*() {
       let size = 0
-      for (let now = piece;; now = yield* next) {
+      for (let now = yield* enlarged(piece);; now = yield* enlarged(yield* next)) {
         // Of the last piece, nothing is sent before it is known to be right
         const blob = now.isLast ? yield* check : undefined
         yield* send(now, size)
