@@ -106,7 +106,7 @@ describe("an upload", () => {
       const content = Images.noise(3, 20 * megabyte)
       yield* blobs.put(Stream.succeed(content))
       const ranges = seen.filter(({ method }) => method === "PATCH").map(({ headers }) => headers["content-range"])
-      assert.deepStrictEqual(ranges, [`0-${16 * megabyte - 1}`, `${16 * megabyte}-${20 * megabyte - 1}`])
+      assert.deepStrictEqual(ranges, [`0-${12 * megabyte - 1}`, `${12 * megabyte}-${20 * megabyte - 1}`])
     }))
 
   it.live("is given up where no piece would be large enough", () =>

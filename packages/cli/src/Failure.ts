@@ -44,12 +44,20 @@ export const options = (args: ReadonlyArray<string>): Options => {
 
 const bug = "unexpected error: this is a bug in effect-oci, please report it"
 
+/** What is beneath an error, or beneath its reason. */
+const causeOf = (error: unknown): unknown =>
+  Predicate.hasProperty(error, "cause")
+    ? error.cause
+    : Predicate.hasProperty(error, "reason") && Predicate.hasProperty(error.reason, "cause")
+    ? error.reason.cause
+    : undefined
+
 /** An error, then each cause beneath it. */
 const chain = (error: unknown): ReadonlyArray<unknown> => {
   const found = new Set<unknown>()
   for (let at = error; at !== undefined && at !== null && !found.has(at);) {
     found.add(at)
-    at = Predicate.hasProperty(at, "cause") ? at.cause : undefined
+    at = causeOf(at)
   }
   return [...found]
 }
@@ -58,7 +66,7 @@ const chain = (error: unknown): ReadonlyArray<unknown> => {
 const messages = (error: unknown): ReadonlyArray<string> =>
   chain(error)
     .map((error) => error instanceof Error ? error.message || error.name : String(error))
-    .filter((message, index, all) => message !== all[index - 1])
+    .filter((message, index, all) => index === 0 || !all[index - 1]?.includes(message))
 
 const tell = (error: unknown): Effect.Effect<void> => {
   const [message = "", ...causes] = messages(error)

@@ -79,12 +79,39 @@ export interface ImageArgument {
 /** What a text says of a transport, where it says one: a scheme, as in `docker://alpine` and `oci:out`. */
 const transportOf = (text: string): string | undefined => /^([a-z][a-z0-9+.-]*):/.exec(text)?.[1]
 
+/**
+ * Tells whether a text begins with a transport, as an image does and a name or a path does not.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const hasTransport = (text: string): boolean => isTransport(transportOf(text) ?? "")
+
 /** Transports of skopeo that lead to no store of ours, and what to do about it. */
 const elsewhere: Readonly<Record<string, string>> = {
   "docker-daemon": "engines are not supported yet: save the image first, as with docker save -o FILE NAME, " +
     "and write docker-archive:FILE",
   "containers-storage":
     "that storage is not supported: bring the image here first, as with skopeo copy IMAGE oci:DIR:TAG"
+}
+
+/** The text as the name of an image in a registry, where it is one: what others write without `docker://`. */
+const inRegistry = (text: string): string | undefined => {
+  const name = text.replace(/^(?:https?:|docker)\/\//, "")
+  return Result.isSuccess(ImageReference.parse(name)) ? `docker://${name} for an image in a registry` : undefined
+}
+
+/** What to write where no transport is. */
+const withTransport = (text: string): string => {
+  const named = inRegistry(text)
+  const layout = `oci:${text || "DIR"} for a layout in a directory`
+  return named === undefined ? layout : text.includes("//") ? named : `${layout}, or ${named}`
+}
+
+/** What to write for a transport that is none. */
+const withAnother = (text: string): string => {
+  const named = inRegistry(text)
+  return named === undefined ? syntax : text.includes("//") ? named : `${named}, or else ${syntax}`
 }
 
 const isTag = (transport: Transport, tag: string): boolean =>
@@ -122,13 +149,14 @@ export const parse = (image: string): Result.Result<ImageArgument, InvalidImageA
 
   const transport = transportOf(image)
   if (transport === undefined) {
-    return invalid(`a transport: ${syntax}`, "none", `write oci:${image || "DIR"} for a layout in a directory`)
+    return invalid(`a transport: ${syntax}`, "none", `write ${withTransport(image)}`)
   }
   if (!isTransport(transport)) {
     return invalid(
       `one of the transports that are known: ${Object.keys(forms).join(", ")}`,
       JSON.stringify(transport),
-      (Object.hasOwn(elsewhere, transport) ? elsewhere[transport] : undefined) ?? `write ${syntax}`
+      (Object.hasOwn(elsewhere, transport) ? elsewhere[transport] : undefined) ??
+        `write ${withAnother(image)}`
     )
   }
   if (transport === "docker") {
@@ -168,7 +196,7 @@ export const parse = (image: string): Result.Result<ImageArgument, InvalidImageA
 }
 
 /**
- * Reads where an image is to be: as {@link parse}, but not by a digest, which cannot be chosen.
+ * Reads where an image is to be, or which name: as {@link parse}, but not by a digest, which cannot be chosen.
  *
  * @category decoding
  * @since 0.1.0
@@ -180,7 +208,7 @@ export const parseTarget = (image: string): Result.Result<ImageArgument, Invalid
       : Result.fail(
         new InvalidImageArgument({
           image,
-          expected: "a name to give",
+          expected: "a name",
           found: "a digest",
           advice: `write ${forms[argument.transport].form}: the digest is the content's`
         })
@@ -203,7 +231,9 @@ export const parseStore = (image: string): Result.Result<ImageArgument, InvalidI
             image,
             expected: "a store with all its images",
             found: "one image",
-            advice: `leave the ${Option.isSome(argument.tag) ? "tag" : "digest"} out`
+            advice: `leave the ${Option.isSome(argument.tag) ? "tag" : "digest"} out` +
+              // What Docker reads as an image with a tag is meant as a registry with a port
+              (/^docker:\/\/[^/]+:\d+$/.test(image) ? `; of a registry name a repository, as in ${image}/NAME` : "")
           })
         )
   )

@@ -67,6 +67,10 @@ const plain = (stream: NodeJS.WriteStream): View => {
   }
 }
 
+/** As many of the parts as there is room for; a number is not cut in two. */
+const fitting = ([first = "", ...parts]: ReadonlyArray<string>, room: number): string =>
+  parts.reduce((line, part) => line.length + part.length > room ? line : line + part, first.slice(0, room))
+
 const eraseLine = "\r\x1b[K"
 
 const live = (stream: NodeJS.WriteStream): View => {
@@ -74,12 +78,18 @@ const live = (stream: NodeJS.WriteStream): View => {
   const colors = Terminal.hasColors(stream)
   const style = (code: string, text: string) => colors ? `\x1b[${code}m${text}\x1b[0m` : text
   const seconds = (status: Progress.Status, now: number) => `${((now - status.started) / 1000).toFixed(1)} s`
-  const line = (status: Progress.Status, now: number) =>
-    `${Terminal.printable(status.id)} ...${amount(status)}${speed(status, now)} ${seconds(status, now)}`
+  const parts = (status: Progress.Status, now: number) => [
+    `${Terminal.printable(status.id)} ...`,
+    amount(status),
+    speed(status, now),
+    ` ${seconds(status, now)}`
+  ]
   const draw = (now: number): string => {
     const status = Array.from(running.values()).at(-1)
-    // A line that wraps could not be written over
-    return status === undefined ? "" : style("2", line(status, now).slice(0, Math.max(0, (stream.columns || 80) - 1)))
+    if (status === undefined) return ""
+    const more = running.size === 1 ? "" : `, ${running.size - 1} more`
+    // A line that wraps could not be written over, nor one that does with the ^C that a terminal adds
+    return style("2", fitting([...parts(status, now), more], Math.max(0, (stream.columns || 80) - 3)))
   }
   let clock = 0
   return {
@@ -90,7 +100,7 @@ const live = (stream: NodeJS.WriteStream): View => {
       else running.delete(status.id)
       const done = status.completed === undefined
         ? ""
-        : `${line(whole, now)} ${style(status.error === undefined ? "32" : "31", outcome(whole))}\n`
+        : `${parts(whole, now).join("")} ${style(status.error === undefined ? "32" : "31", outcome(whole))}\n`
       stream.write(eraseLine + done + draw(now))
     },
     tick: (now) => {

@@ -62,7 +62,8 @@ const engineScheme = "docker-engine:"
 export const syntax: string = `${ImageArgument.syntax}, ${scheme}DIR[:TAG], ${engineScheme}[SOCKET]`
 
 const engineAt = (text: string): DockerEngine => {
-  const socket = text.slice(engineScheme.length)
+  // As DOCKER_HOST has it
+  const socket = text.slice(engineScheme.length).replace(/^unix:\/\//, "")
   return { _tag: "DockerEngine", socket: socket === "" ? Option.none() : Option.some(socket) }
 }
 

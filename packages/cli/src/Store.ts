@@ -40,8 +40,18 @@ const isRegistry = (store: string): boolean => store.startsWith("docker:")
 
 type Check = (store: string) => Result.Result<string, { readonly message: string }>
 
+/** A store of refs is a directory, whatever else is in it. */
+const checkDirectory: Check = (store) =>
+  ImageArgument.hasTransport(store)
+    ? Result.fail({
+      message: `expected a directory, found ${JSON.stringify(store)}; write ${
+        store.slice(store.indexOf(":") + 1) || "DIR"
+      }, or ./${store} if it is called so`
+    })
+    : Result.succeed(store)
+
 const checkStore: Check = (store) =>
-  isRegistry(store) ? Result.map(ImageArgument.parseStore(store), () => store) : Result.succeed(store)
+  isRegistry(store) ? Result.map(ImageArgument.parseStore(store), () => store) : checkDirectory(store)
 
 const flagOf = (metavar: string, kind: string, check: Check) =>
   Flag.String("store").pipe(
@@ -92,7 +102,7 @@ export const directoryFlag = flagOf(
   (store) =>
     isRegistry(store)
       ? Result.fail({ message: `expected a directory: ${store} is looked after by its registry` })
-      : Result.succeed(store)
+      : checkDirectory(store)
 )
 
 /**

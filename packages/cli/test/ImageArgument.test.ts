@@ -53,7 +53,14 @@ describe("ImageArgument", () => {
     ["", /expected a transport: oci:DIR\[:TAG\], .*found none; write oci:DIR/],
     ["out", /found none; write oci:out/],
     ["./out:latest", /found none; write oci:\.\/out:latest/],
-    ["tarball:x", /that are known: oci, oci-archive, docker-archive, dir, docker, found "tarball"; write oci:DIR/],
+    [
+      "ghcr.io/a/b:1",
+      /write oci:ghcr\.io\/a\/b:1 for a layout .*, or docker:\/\/ghcr\.io\/a\/b:1 for an image in a reg/
+    ],
+    ["docker//localhost:5000/a", /found none; write docker:\/\/localhost:5000\/a for an image in a registry$/],
+    ["https://localhost:5000/a", /found "https"; write docker:\/\/localhost:5000\/a for an image in a registry$/],
+    ["alpine:3.20", /found "alpine"; write docker:\/\/alpine:3\.20 for an image in a registry, or else oci:DIR/],
+    ["tarball:X Y", /that are known: oci, oci-archive, docker-archive, dir, docker, found "tarball"; write oci:DIR/],
     ["docker:alpine", /after docker:\/\/, found no two slashes; write docker:\/\/NAME\[:TAG\]/],
     ["docker://", /after docker:\/\/, found nothing/],
     ["docker://Alpine", /after docker:\/\/, found .*Alpine/],
@@ -74,7 +81,7 @@ describe("ImageArgument", () => {
   })
 
   it("writes to no digest, and lists no single image", () => {
-    const target = /expected a name to give, found a digest; write oci:DIR\[:TAG\]/
+    const target = /expected a name, found a digest; write oci:DIR\[:TAG\]/
     assert.match(message(ImageArgument.parseTarget(`oci:out@${digest}`)), target)
     assert.match(message(ImageArgument.parseStore(`oci:out@${digest}`)), /leave the digest out/)
     assert.match(message(ImageArgument.parseStore("oci:out:1")), /a store with all its images.*leave the tag out/)
@@ -82,6 +89,7 @@ describe("ImageArgument", () => {
     assert.isTrue(Result.isSuccess(ImageArgument.parseStore("dir:out")))
     assert.match(message(ImageArgument.parseTarget(`docker://app@${digest}`)), /write docker:\/\/NAME\[:TAG\]/)
     assert.isTrue(Result.isSuccess(ImageArgument.parseStore("docker://app")))
-    assert.match(message(ImageArgument.parseStore("docker://app:1")), /leave the tag out/)
+    assert.match(message(ImageArgument.parseStore("docker://app:v1")), /leave the tag out$/)
+    assert.match(message(ImageArgument.parseStore("docker://localhost:5000")), /as in docker:\/\/localhost:5000\/NAME$/)
   })
 })

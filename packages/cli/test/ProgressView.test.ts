@@ -65,6 +65,28 @@ describe("ProgressView", () => {
       assert.notInclude(written(), "adding x ... 1 KiB 0.0 s")
     }))
 
+  it.effect.each([
+    [36, "copying a layer ... 0.0 s, 2 more"],
+    [35, "copying a layer ... 0.0 s"],
+    [20, "copying a layer ."]
+  ])("tells on %i columns what there is room for, besides ^C", ([columns, expected]) =>
+    Effect.gen(function*() {
+      const written = capture()
+      const { columns: before, hasColors, isTTY } = process.stderr
+      Object.assign(process.stderr, { isTTY: true, hasColors: () => false, columns })
+      vi.stubEnv("TERM", "xterm")
+      yield* Effect.addFinalizer(() =>
+        Effect.sync(() => Object.assign(process.stderr, { isTTY, hasColors, columns: before }))
+      )
+      const waiting = (id: string) => Effect.sleep("1 second").pipe(Progress.oneOff(id))
+      const three = Effect.all([waiting("a"), waiting("b"), waiting("copying a layer")], { concurrency: 3 })
+      const fiber = yield* Effect.forkChild(ProgressView.show(three))
+      yield* pass(2)
+      yield* Fiber.join(fiber)
+      const lines = written().replaceAll("\n", "\r\x1b[K").split("\r\x1b[K")
+      assert.include(lines, expected)
+    }))
+
   it.effect("tells what came from the cache", () =>
     Effect.gen(function*() {
       const written = capture()

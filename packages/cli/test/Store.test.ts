@@ -36,6 +36,7 @@ describe("--store", () => {
     ["docker://localhost:5000/Refs", ""],
     ["docker://localhost:5000/refs:tag", "leave the tag out"],
     [`docker://localhost:5000/refs@sha256:${"a".repeat(64)}`, "leave the digest out"],
+    ["oci:out", "expected a directory, found \"oci:out\"; write out, or ./oci:out"],
     ["", "a directory"]
   ])("%j is wrong usage", async (store, found) => {
     const { code, stderr } = await run(["ref", "list", "--store", store])

@@ -161,7 +161,7 @@ describe("inspect", () => {
     writeIndex([named(sound(), "a"), named(sound(), "b")])
     const several = await inspect("")
     assert.strictEqual(several.code, 1)
-    assert.match(several.stderr, /"a", "b"\n  help: write the tag behind the directory/)
+    assert.match(several.stderr, /"a", "b"\n  help: write its name behind the path/)
     const none = await inspect(":c", "--json")
     const { error } = JSON.parse(none.stdout)
     assert.deepStrictEqual([none.code, error._tag, error.names], [1, "ImageMissing", ["a", "b"]])

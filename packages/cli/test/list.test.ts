@@ -1,10 +1,59 @@
+import * as MemoryRegistry from "@effect-oci/adapters/MemoryRegistry"
+import * as NodeHash from "@effect-oci/adapters/NodeHash"
 import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { once } from "node:events"
 import { rmSync, statSync } from "node:fs"
+import { createServer } from "node:http"
 import { join } from "node:path"
 import { filesIn, run, temporary } from "./harness.ts"
 import { indexType, makeLayout } from "./layouts.ts"
 
+/** Passes requests for blobs on to a registry, a while later, and counts how many waited at once. */
+const slowly = (host: string) =>
+  Effect.acquireRelease(
+    Effect.promise(async () => {
+      const counted = { now: 0, most: 0 }
+      const server = createServer(async ({ headers: { accept = "*/*" }, method = "", url = "" }, response) => {
+        const isBlob = url.includes("/blobs/")
+        if (isBlob) counted.most = Math.max(counted.most, ++counted.now)
+        if (isBlob) await new Promise((resolve) => setTimeout(resolve, 100))
+        const answer = await fetch(`http://${host}${url}`, { method, headers: { accept } })
+        response.writeHead(answer.status, Object.fromEntries(answer.headers))
+        response.end(Buffer.from(await answer.arrayBuffer()))
+        if (isBlob) counted.now--
+      }).listen(0, "127.0.0.1")
+      await once(server, "listening")
+      const address = server.address()
+      return { server, counted, port: typeof address === "object" ? address?.port : undefined }
+    }),
+    ({ server }) =>
+      Effect.sync(() => {
+        server.closeAllConnections()
+        server.close()
+      })
+  )
+
 describe("list", () => {
+  it.live("reads the images of a registry side by side, and lists them in order", () =>
+    Effect.gen(function*() {
+      const host = yield* MemoryRegistry.serve()
+      const { directory, image, tag } = makeLayout()
+      const names = Array.from({ length: 6 }, (_, index) => `v${index}`)
+      for (const name of names) {
+        tag(name, image({ author: name }))
+        yield* Effect.promise(() => run(["copy", `oci:${directory}:${name}`, `docker://${host}/app:${name}`]))
+      }
+      const { counted, port } = yield* slowly(host)
+      const { code, stderr, stdout } = yield* Effect.promise(() =>
+        run(["list", `docker://127.0.0.1:${port}/app`, "--json"])
+      )
+      assert.deepStrictEqual([code, stderr], [0, ""])
+      assert.deepStrictEqual(JSON.parse(stdout).map(({ name }: { readonly name: string }) => name), names)
+      assert.isAbove(counted.most, 1)
+    }).pipe(Effect.provide(Layer.provide(MemoryRegistry.layer(), NodeHash.layer))))
+
   it("lists names, digests, sizes, platforms and media types", async () => {
     const { directory, image, put, tag } = makeLayout()
     const one = image()

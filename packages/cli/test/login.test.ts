@@ -10,6 +10,8 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
+import { spawn, spawnSync } from "node:child_process"
+import { once } from "node:events"
 import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import process from "node:process"
@@ -139,6 +141,24 @@ describe("login and logout", () => {
     assert.notInclude(ended.stdout + ended.stderr, canary)
     assert.strictEqual(ended.verified.length, 0)
     assert.isFalse(existsSync(join(directory, "config.json")))
+  })
+
+  // `script` gives the program a terminal
+  it.runIf(spawnSync("script", ["--version"]).status === 0)("ends the line of a question that is left", async () => {
+    const bin = join(import.meta.dirname, "../src/bin.ts")
+    const child = spawn("script", ["-qec", `'${process.execPath}' '${bin}' login ghcr.io -u me`, "/dev/null"], {
+      stdio: ["pipe", "pipe", "inherit"],
+      env: { PATH: process.env["PATH"], HOME: temporary(), TERM: "xterm" }
+    })
+    let shown = ""
+    child.stdout.on("data", (data) => {
+      shown += String(data)
+      if (String(data).includes("Password of me")) child.stdin.write("\x03")
+    })
+    const [code] = await once(child, "close")
+    assert.strictEqual(code, 130)
+    // oxlint-disable-next-line no-control-regex
+    assert.match(shown, /Password of me.*\r\n(?:\x1b\[[?0-9]+[a-z])*$/)
   })
 
   it("takes the login away, once, and leaves the others", async () => {

@@ -120,4 +120,15 @@ describe("ref import", () => {
     assert.deepStrictEqual([code, error._tag, error.cause._tag], [1, "BlobFailed", "BlobMissing"])
     assert.strictEqual((await run(["ref", "list", "--json"], env)).stdout, "[]\n")
   })
+  it("asks no other engine than DOCKER_HOST names, and reads a socket as it is written there", async () => {
+    const args = ["ref", "import", "docker-engine:", "base", "--image", "app"]
+    const remote = await run(args, { ...env, DOCKER_HOST: "tcp://127.0.0.1:2375" })
+    assert.strictEqual(remote.code, 2)
+    assert.match(remote.stderr, /^error: DOCKER_HOST .* expected unix:\/\/SOCKET/)
+    const socket = join(directory, "none")
+    const [, , , ...rest] = args
+    const written = await run(["ref", "import", `docker-engine:unix://${socket}`, ...rest], env)
+    assert.strictEqual(written.code, 1)
+    assert.include(written.stderr, `cannot connect to ${socket}: there is no such socket`)
+  })
 })

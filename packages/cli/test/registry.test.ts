@@ -43,11 +43,13 @@ describe.runIf(judge("docker-registry"))("docker://", () => {
 
       const refused = yield* cli("build", ...add, "--to", base)
       assert.strictEqual(refused.code, 1)
-      assert.match(refused.stderr, new RegExp(`log in to ${host}`))
+      assert.match(refused.stderr, new RegExp(`log in to ${host}\n  help: effect-oci login ${host}\n$`))
 
       const wrong = yield* shell(`echo wrong | "$0" "$1" login ${host} --username ${name} --password-stdin`)
       assert.strictEqual(wrong.code, 1)
-      assert.match(wrong.stderr, /does not accept the credentials/)
+      assert.match(wrong.stderr, new RegExp(`^error: ${host} does not accept the credentials, and nothing was kept`))
+      const unnamed = yield* shell(`EFFECT_OCI_USERNAME=me EFFECT_OCI_PASSWORD=x "$0" "$1" inspect ${app}`)
+      assert.match(unnamed.stderr, /cannot be had\n  caused by: the environment .* in EFFECT_OCI_REGISTRY, /)
       const login = yield* shell(`echo ${password} | "$0" "$1" login ${host} --username ${name} --password-stdin`)
       assert.strictEqual(login.code, 0, login.stderr)
 

@@ -36,6 +36,7 @@ describe("tag", () => {
   it.each([
     [["oci:DIR:nope", "x"], 1, /has no image "nope"; it has "latest"/],
     [["oci:DIR:latest"], 2, /NAME/],
+    [["oci:DIR:latest", "oci:DIR:x"], 2, /the name alone, such as 1\.0.*found "oci:DIR:x"/],
     [["oci:DIR:latest", "a b"], 2, /letters and digits.*found "a b"/],
     [["dir:DIR", "x"], 1, /DIR/],
     [["oci:NOWHERE", "x"], 1, /is not an OCI image layout/]

@@ -57,12 +57,15 @@ const summarize = Effect.fnUntraced(function*({ descriptor, name }: ImageStore.I
   return known
 })
 
+/** As many images are read at a time. */
+const concurrency = 8
+
 const run = Effect.fnUntraced(function*({ json, store }: {
   readonly store: ImageArgument.ImageArgument
   readonly json: boolean
 }) {
   const images = yield* ImageStore.ImageStore.use((images) => images.list)
-  const summaries: ReadonlyArray<Summary> = yield* Effect.forEach(images, summarize)
+  const summaries: ReadonlyArray<Summary> = yield* Effect.forEach(images, summarize, { concurrency })
   if (json) return yield* Output.json(summaries)
   if (summaries.length === 0) return yield* Effect.logInfo(`no images in ${ImageArgument.format(store)}`)
   yield* Output.line(Table.format([

@@ -44,6 +44,21 @@ export class PasswordUnreadable extends Schema.TaggedError<PasswordUnreadable>("
   }
 }
 
+/**
+ * Error raised where a registry does not take the credentials.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class LoginRefused
+  extends Schema.TaggedError<LoginRefused>("@effect-oci/cli/LoginRefused")("LoginRefused", { registry: Schema.String })
+{
+  override get message() {
+    return `${this.registry} does not accept the credentials, and nothing was kept: check the name and the password; ` +
+      "many registries want a token in its place"
+  }
+}
+
 interface Options {
   readonly registry: string
   readonly username: Option.Option<string>
@@ -69,12 +84,14 @@ const fromStdin = Effect.gen(function*() {
   return Redacted.make(text)
 })
 
-/** Asks on stderr, since stdout is for results. */
+const show = (text: string) => Effect.sync(() => void process.stderr.write(text))
+
+/** Asks on stderr, since stdout is for results. A question that is left ends its line. */
 const asked = <A>(prompt: Prompt.Prompt<A>) =>
-  Effect.updateService(Prompt.run(prompt), EffectTerminal.Terminal, (terminal) => ({
-    ...terminal,
-    display: (text) => Effect.sync(() => void process.stderr.write(text))
-  }))
+  Effect.updateService(Prompt.run(prompt), EffectTerminal.Terminal, (terminal) => ({ ...terminal, display: show }))
+    .pipe(
+      Effect.tapError(() => show("\n"))
+    )
 
 const isName = (name: string): boolean => name !== "" && !name.includes(":")
 
@@ -166,8 +183,9 @@ export const make = <E, R>(verify: Verify<E, R>) =>
  * @since 0.1.0
  */
 export const command = make((registry, credential) =>
-  Effect.flatMap(
-    Effect.promise(() => import("../RegistryTransport.ts")),
-    ({ verify }) => verify(registry, credential)
+  Effect.promise(() => import("../RegistryTransport.ts")).pipe(
+    Effect.flatMap(({ verify }) => verify(registry, credential)),
+    Effect.catchTag("RegistryError", (error) =>
+      Effect.fail(error.reason._tag === "Unauthorized" ? new LoginRefused({ registry }) : error))
   )
 )

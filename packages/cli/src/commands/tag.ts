@@ -43,6 +43,10 @@ export const command = Command.make(
     ),
     names: Argument.String("NAME").pipe(
       Argument.withDescription("The name to give, such as 1.0; it is taken from the image that has it"),
+      Argument.filter(
+        (text) => !ImageArgument.hasTransport(text),
+        (text) => `the name alone, such as 1.0, which is given in the image's own store; found ${JSON.stringify(text)}`
+      ),
       Argument.filter(ImageStore.isName, (text) => `${ImageStore.nameRule}; found ${JSON.stringify(text)}`),
       Argument.atLeast(1)
     ),

@@ -29,7 +29,7 @@ export const command = Command.make(
   {
     image: Flags.image(
       "IMAGE",
-      `${ImageArgument.syntax}; without a tag it is the image that has no name`,
+      `${ImageArgument.syntax}; without a tag it is the image that has no name, in a registry latest`,
       ImageArgument.parseTarget
     ),
     json: Flags.json

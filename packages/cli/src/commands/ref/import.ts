@@ -80,10 +80,16 @@ const importCache = Effect.fnUntraced(function*(
   return yield* RefImport.chain(refs, { ...target, source: blobs })
 })
 
-/** The socket that Docker's own command would use, where it is one. */
-const usualSocket = Effect.map(
-  Environment.variable("DOCKER_HOST", (host) => host.startsWith("unix://")),
-  (host) => host?.slice("unix://".length)
+/** The socket that Docker's own command would use. Another engine than that is not asked in its place. */
+const usualSocket = Effect.flatMap(
+  Environment.variable("DOCKER_HOST"),
+  (host) =>
+    host === undefined || host.startsWith("unix://")
+      ? Effect.succeed(host?.slice("unix://".length))
+      : usage(
+        "DOCKER_HOST names an engine that has no socket on this machine: expected unix://SOCKET; " +
+          "unset it, or name a socket, as in docker-engine:/var/run/docker.sock"
+      )
 )
 
 const importBuilt = Effect.fnUntraced(function*(
