@@ -61,7 +61,8 @@ export class NoConfig extends Schema.TaggedError<NoConfig>("@effect-oci/cli/NoCo
   digest: Digest.Digest
 }) {
   override get message() {
-    return `${this.digest} is an index, which has no config: name the image of one platform`
+    return `${this.digest} is an index, which has no config: name the image of one platform by its digest, ` +
+      "as inspect shows it, with @sha256:… in the place of the tag"
   }
 }
 

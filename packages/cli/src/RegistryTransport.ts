@@ -16,7 +16,7 @@ const optionsFor = Effect.fnUntraced(function*(host: string) {
   return (yield* Insecure).includes(host) ? { insecure: true } : {}
 })
 
-const services = Layer.mergeAll(NodeHttpClient.layerNodeHttpOptions({ keepAlive: true }), NodeHash.layer)
+const services = Layer.mergeAll(NodeHttpClient.layerUndici, NodeHash.layer)
 
 /**
  * A repository, by its full name: the registry's host and the path in it.

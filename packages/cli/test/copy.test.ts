@@ -146,11 +146,25 @@ describe("copy", () => {
     ])
   })
 
+  it("tells people which image of an index it has taken, where they did not say", async () => {
+    const { directory } = makeIndex()
+    const target = join(temporary(), "out")
+    const chosen = await run(["copy", `oci:${directory}:latest`, `oci:${target}`])
+    assert.match(chosen.stdout, /^platform +linux\/\S+, this machine's; --all copies the whole index$/m)
+    for (const args of [["latest", "--platform", "linux/amd64"], ["latest", "--all"], ["one"]]) {
+      const [tag, ...flags] = args
+      const { code, stdout } = await run(["copy", `oci:${directory}:${tag}`, `oci:${target}:${tag}`, ...flags])
+      assert.strictEqual(code, 0)
+      assert.notInclude(stdout, "platform")
+    }
+  })
+
   it.each([
     [["oci:IN:nope", "oci:OUT"], 1, "ImageMissing"],
     [["oci:IN:latest", "oci:OUT", "--platform", "linux/s390x"], 1, "PlatformMismatch"],
     [["oci:IN:one", "oci:OUT", "--platform", "windows/amd64"], 1, "PlatformMismatch"],
     [["oci:IN:latest", "oci:OUT", "--all", "--format", "docker"], 1, "ConversionRefused"],
+    [["oci:IN:latest", "docker-archive:OUT", "--all"], 2, "UsageError"],
     [[`oci:IN@sha256:${"0".repeat(64)}`, "oci:OUT"], 1, "ImageMissing"],
     [["oci:NOWHERE", "oci:OUT"], 1, "StoreMissing"],
     [["oci:IN:one", "dir:OUT/:x", "--format", "v1"], 2, "UsageError"],

@@ -144,7 +144,7 @@ describe("inspect", () => {
     assert.strictEqual(JSON.parse((await inspect("", "--raw")).stdout).manifests.length, 1)
     const none = await inspect("", "--config")
     assert.strictEqual(none.code, 1)
-    assert.match(none.stderr, /is an index, which has no config: name the image of one platform/)
+    assert.match(none.stderr, /is an index, which has no config: name the image of one platform by its digest/)
   })
 
   it("shows an artifact without a config of an image", async () => {

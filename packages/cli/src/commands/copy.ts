@@ -7,7 +7,8 @@ import * as NodeHash from "@effect-oci/adapters/NodeHash"
 import * as Copy from "@effect-oci/core/Copy"
 import type * as Descriptor from "@effect-oci/schema/Descriptor"
 import * as MediaType from "@effect-oci/schema/MediaType"
-import type * as Platform from "@effect-oci/schema/Platform"
+import * as Platform from "@effect-oci/schema/Platform"
+import * as CliError from "effect/cli/CliError"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
@@ -33,10 +34,16 @@ const copy = Effect.fnUntraced(function*({ all, format, platform, ...options }: 
   const source = yield* Transport.open(options.source)
   const target = yield* Transport.open(options.target)
   const image = yield* Transport.resolveIn(source, options.source)
+  const isIndex = MediaType.isIndex(image.mediaType)
+  if (all && isIndex && options.target.transport === "docker-archive") {
+    return yield* new CliError.ValidationError({
+      message: "--all: docker-archive: takes the image of one platform; leave --all out, and choose with --platform"
+    })
+  }
   // A manifest says itself what it is for, and of an index one has to be chosen
-  const chosen = Option.getOrUndefined(platform) ??
-    (!all && MediaType.isIndex(image.mediaType) ? HostPlatform.get() : undefined)
-  return yield* Copy.image(image, {
+  const own = !all && isIndex && Option.isNone(platform) ? HostPlatform.get() : undefined
+  const chosen = Option.getOrUndefined(platform) ?? own
+  const copied = yield* Copy.image(image, {
     source,
     target,
     as: options.target.tag,
@@ -44,13 +51,14 @@ const copy = Effect.fnUntraced(function*({ all, format, platform, ...options }: 
     ...(chosen === undefined ? {} : { platform: chosen }),
     ...(Option.isSome(format) ? { format: format.value } : {})
   })
+  return { ...copied, own }
 })
 
 const total = (blobs: ReadonlyArray<Descriptor.Descriptor>): string =>
   blobs.length === 0 ? "nothing" : `${blobs.length}, ${Table.size(blobs.reduce((sum, { size }) => sum + size, 0))}`
 
 const run = Effect.fnUntraced(function*(options: Options) {
-  const { copied, descriptor, present, skipped } = yield* ProgressView.show(Effect.scoped(copy(options)))
+  const { copied, descriptor, own, present, skipped } = yield* ProgressView.show(Effect.scoped(copy(options)))
   const image = ImageArgument.format(options.target)
   if (options.json) {
     return yield* Output.json({
@@ -65,6 +73,9 @@ const run = Effect.fnUntraced(function*(options: Options) {
   yield* Output.line(Table.format([
     ["image", image],
     ["digest", descriptor.digest],
+    ...(own === undefined
+      ? []
+      : [["platform", `${Platform.format(own)}, this machine's; --all copies the whole index`]]),
     ["copied", total(copied)],
     ...(present.length === 0 ? [] : [["there before", total(present)]]),
     ...skipped.map(({ digest, urls = [] }) => ["left out", `${digest}, to be had from ${urls.join(", ")}`])
