@@ -73,7 +73,7 @@ describe.skipIf(!judge("docker-registry") || !judge("skopeo"))("push to docker-r
           // A tag is never pushed twice where it may have been pushed: that it could not be seen is told
           const error = copied.failure
           const reason = error._tag === "BlobFailed" ? error.cause.message : error.message
-          assert.match(reason, /push the manifest latest .* the connection failed 1 times/)
+          assert.match(reason, /push the manifest latest .* the connection failed/)
           continue
         }
         pushed++

@@ -129,6 +129,8 @@ describe.runIf(judge("docker-registry"))("docker://", () => {
       const { code, stderr } = yield* cli("copy", "docker://registry.invalid/a", "oci:out")
       assert.strictEqual(code, 1)
       assert.match(stderr, /ENOTFOUND|EAI_AGAIN/)
+      const down = yield* cli("list", "docker://localhost:1/a")
+      assert.match(down.stderr, /^(warning: .* it is asked again\n){2}error: .* failed 3 times \(ECONNREFUSED\)/)
       const usage = yield* cli("inspect", "docker://a/b", "--insecure", "http://x/y z")
       assert.strictEqual(usage.code, 2)
       assert.match(usage.stderr, /--insecure: expected a registry's host/)

@@ -200,7 +200,12 @@ export const make = Effect.fnUntraced(function*(environment: Environment, option
       attempts++
       return readTokens(request, isLoggedIn)
     }).pipe(
-      Effect.retry({ schedule: Retrying.schedule(environment.retry), while: ({ isTransient }) => isTransient }),
+      Effect.retry(
+        Retrying.schedule(
+          environment.retry,
+          () => Effect.logWarning(`who gives tokens for ${environment.registry} does not; it is asked again`)
+        )
+      ),
       // Who asks has waited for it once
       Effect.mapError(({ reason }) => Failure.lasting(reason(attempts)))
     )

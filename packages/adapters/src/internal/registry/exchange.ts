@@ -76,7 +76,11 @@ export interface Response {
 }
 
 const timedOut = (phase: RegistryError.TimedOut["phase"], milliseconds: number) =>
-  new Failure.Failure({ reason: () => new RegistryError.TimedOut({ phase, milliseconds }), isTransient: true })
+  new Failure.Failure({
+    reason: () => new RegistryError.TimedOut({ phase, milliseconds }),
+    isTransient: true,
+    mostAttempts: 2
+  })
 
 /** Who must go on: the source of a body, the server that takes it, or the server that answers. */
 interface Progress {

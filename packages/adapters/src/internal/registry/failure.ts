@@ -13,6 +13,8 @@ export class Failure extends Data.TaggedError("Failure")<{
   readonly reason: (attempts: number) => RegistryError.Reason
   /** Whether the same request may succeed later. */
   readonly isTransient: boolean
+  /** How often it is tried at most, where that is less often than usual: somebody waits. */
+  readonly mostAttempts?: number
   /** How long the server asks to be left alone. */
   readonly retryAfter?: Duration.Duration
 }> {}
@@ -83,7 +85,8 @@ export const fromTransport = (
   if (timeouts.has(code)) {
     return new Failure({
       reason: () => new RegistryError.TimedOut({ phase: "connection", milliseconds }),
-      isTransient: true
+      isTransient: true,
+      mostAttempts: 2
     })
   }
   if (overflows.has(code)) return misbehaved("headers that are too long")
@@ -91,6 +94,8 @@ export const fromTransport = (
   const cause = new Error(shown(inner instanceof Error ? inner.message : String(inner), secrets))
   return new Failure({
     reason: (attempts) => new RegistryError.Unreachable({ code, attempts, cause }),
-    isTransient: !isLasting(code) && error.reason._tag !== "InvalidUrlError" && error.reason._tag !== "EncodeError"
+    isTransient: !isLasting(code) && error.reason._tag !== "InvalidUrlError" && error.reason._tag !== "EncodeError",
+    // Nobody is there, and perhaps about to come back
+    ...(code === "ECONNREFUSED" ? { mostAttempts: 3 } : {})
   })
 }

@@ -54,8 +54,15 @@ export const unavailable = ({ headers, status }: Response, now: number): Failure
 export const longestDelay = (options: Options): number =>
   Duration.toMillis(Duration.fromInputUnsafe(options.longestDelay ?? "60 seconds"))
 
-/** Waits longer each time, never less than the server asks for, and not at all where it would be too long. */
-export const schedule = (options: Options) => {
+/**
+ * Waits for what is transient: longer each time, never less than the server asks for, and not at all where it would be too
+ * long. `tell` is told why, each time.
+ */
+export const schedule = (
+  options: Options,
+  tell: (failure: Failure) => Effect.Effect<void>,
+  mayRepeat: () => boolean = () => true
+) => {
   const attempts = options.attempts ?? 5
   const longest = Duration.millis(longestDelay(options))
   const total = Duration.toMillis(Duration.fromInputUnsafe(options.total ?? "2 minutes"))
@@ -66,8 +73,10 @@ export const schedule = (options: Options) => {
         input.retryAfter === undefined ? duration : Duration.max(duration, Duration.min(longest, input.retryAfter))
       )
     ),
-    Schedule.while(({ attempt, duration, elapsed }) =>
-      attempt < attempts && elapsed + Duration.toMillis(duration) <= total
-    )
+    Schedule.while(({ attempt, duration, elapsed, input }) =>
+      input.isTransient && mayRepeat() &&
+      attempt < Math.min(attempts, input.mostAttempts ?? attempts) && elapsed + Duration.toMillis(duration) <= total
+    ),
+    Schedule.tap(({ input }) => tell(input))
   )
 }

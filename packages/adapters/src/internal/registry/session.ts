@@ -322,10 +322,13 @@ export const make = Effect.fnUntraced(function*(
         Effect.catch((failure) =>
           Failure.isFailure(failure) ? Effect.fail(failure) : Effect.succeed(Result.fail(failure))
         ),
-        Effect.retry({
-          schedule: Retrying.schedule(retry),
-          while: ({ isTransient }) => isTransient && isRetried && !isOver()
-        }),
+        Effect.retry(
+          Retrying.schedule(
+            retry,
+            ({ reason }) => Effect.logWarning(`${error(reason(attempts)).message}; it is asked again`),
+            () => isRetried && !isOver()
+          )
+        ),
         Effect.mapError(({ reason }) => error(reason(attempts))),
         Effect.flatMap((result) => Effect.fromResult(result)),
         Effect.map(({ response: { headers, status, stream }, secrets }) => ({
