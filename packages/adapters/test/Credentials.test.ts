@@ -59,7 +59,7 @@ describe("Credentials", () => {
     ["ghcr.io\nquay.io", undefined],
     ["-x", undefined],
     ["", undefined]
-  ])("reads the registry %j as %j", (text, expected) => {
+  ])("reads the name of a registry, or reads none (%#)", (text, expected) => {
     const read = Credentials.parseRegistry(text)
     assert.strictEqual(Result.getOrUndefined(read), expected)
     assert.notInclude(String(Result.isFailure(read) ? read.failure : ""), canary)

@@ -247,13 +247,14 @@ describe("serve", () => {
  */
 const suite = process.env["EFFECT_OCI_CONFORMANCE"]
 
-describe("distribution-spec's conformance suite", () => {
-  it.live.runIf(suite !== undefined)("passes", () =>
+// Where a skipped test has failed, there is none
+if (suite !== undefined) {
+  it.live("distribution-spec's conformance suite passes", () =>
     Effect.gen(function*() {
       const host = yield* MemoryRegistry.serve()
       const directory = temporaryDirectory()
       const { stdout } = yield* Effect.promise(() =>
-        run(suite ?? "", [], {
+        run(suite, [], {
           cwd: directory,
           maxBuffer: 1 << 26,
           env: {
@@ -283,4 +284,4 @@ describe("distribution-spec's conformance suite", () => {
       )
       assert.match(stdout, /Result: Pass|SUCCESS!/)
     }).pipe(Effect.scoped, using()), 120_000)
-})
+}

@@ -77,20 +77,23 @@ const run = async (directory: string, args: ReadonlyArray<string>, { isRefused =
 const args = ["login", "ghcr.io", "--username", "me", "--password-stdin"]
 
 describe("login and logout", () => {
-  it.each([canary, `${canary}\n`, `${canary}\r\n`])("keeps what the registry takes: %j", async (stdin) => {
-    const directory = temporary()
-    const path = join(directory, "config.json")
-    const { code, stderr, stdout, verified } = await run(directory, args, { stdin })
-    assert.strictEqual(code, 0, stderr)
-    assert.strictEqual(stdout, `logged in to ghcr.io as me; see ${path}\n`)
-    assert.match(stderr, /^warning: the password is in .*config\.json as plain text; name a credential helper/)
-    assert.notInclude(stdout + stderr, canary)
-    const [[registry, credential] = []] = verified
-    assert.strictEqual(registry, "ghcr.io")
-    assert.strictEqual(credential?._tag === "Basic" && Redacted.value(credential.password), canary)
-    const auth = Buffer.from(`me:${canary}`).toString("base64")
-    assert.deepStrictEqual(JSON.parse(readFileSync(path, "utf8")), { auths: { "ghcr.io": { auth } } })
-  })
+  it.each([["", canary], ["\n", `${canary}\n`], ["\r\n", `${canary}\r\n`]])(
+    "keeps what the registry takes, which ends with %j",
+    async (_, stdin) => {
+      const directory = temporary()
+      const path = join(directory, "config.json")
+      const { code, stderr, stdout, verified } = await run(directory, args, { stdin })
+      assert.strictEqual(code, 0, stderr)
+      assert.strictEqual(stdout, `logged in to ghcr.io as me; see ${path}\n`)
+      assert.match(stderr, /^warning: the password is in .*config\.json as plain text; name a credential helper/)
+      assert.notInclude(stdout + stderr, canary)
+      const [[registry, credential] = []] = verified
+      assert.strictEqual(registry, "ghcr.io")
+      assert.strictEqual(credential?._tag === "Basic" && Redacted.value(credential.password), canary)
+      const auth = Buffer.from(`me:${canary}`).toString("base64")
+      assert.deepStrictEqual(JSON.parse(readFileSync(path, "utf8")), { auths: { "ghcr.io": { auth } } })
+    }
+  )
 
   it("prints JSON, without the secret, and brings the registry to its one name", async () => {
     const directory = temporary()
