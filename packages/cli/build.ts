@@ -1,19 +1,25 @@
 /**
- * Writes what users install: `dist/main.js`, one minified module in which a command is evaluated when it is used, and
+ * Writes what users install: `dist/main.js` with the modules beside it, minified, of which a command loads what it uses, and
  * `dist/bin.js`, which starts it. Everything is inside, so the published package depends on nothing;
  * `dist/LICENSES.txt` carries the notices of what is bundled.
  */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import process from "node:process"
 import { rolldown } from "rolldown"
 
 /**
- * Bundles the module `input` into `DIR/main.js` and gives the folders of the foreign packages that ended up in it.
+ * Bundles the module `input` into `DIR/main.js` and what it loads when it is needed, and gives the folders of the foreign packages that ended up in it.
  */
 export const bundle = async (input: string, dir: string): Promise<ReadonlyArray<string>> => {
   const build = await rolldown({ input, platform: "node" })
-  const { output } = await build.write({ dir, entryFileNames: "main.js", codeSplitting: false, minify: true })
+  const { output } = await build.write({
+    dir,
+    entryFileNames: "main.js",
+    chunkFileNames: "[name].js",
+    cleanDir: true,
+    minify: true
+  })
   await build.close()
   const folders = output
     .flatMap((chunk) => chunk.type === "chunk" ? chunk.moduleIds : [])
@@ -30,8 +36,6 @@ const notice = (folder: string): string => {
 if (process.argv[1] === import.meta.filename) {
   const source = join(import.meta.dirname, "src")
   const dist = join(import.meta.dirname, "dist")
-  rmSync(dist, { recursive: true, force: true })
-  mkdirSync(dist)
   const folders = await bundle(join(source, "main.ts"), dist)
   writeFileSync(join(dist, "LICENSES.txt"), folders.map(notice).join("\n---\n\n"))
   // JavaScript as it stands, but for the name of what it starts
