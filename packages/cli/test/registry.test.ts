@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { once } from "node:events"
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { createServer } from "node:http"
 import { join } from "node:path"
 import process from "node:process"
 import { judge } from "../../adapters/test/judges.ts"
@@ -121,6 +123,33 @@ describe.runIf(judge("docker-registry"))("docker://", () => {
         rmSync(join(home, "out"), { recursive: true })
       })
   )
+
+  it.live("is asked through the proxy of the environment, but not on this machine", () =>
+    Effect.gen(function*() {
+      const asked: Array<string | undefined> = []
+      const proxy = createServer()
+      proxy.on("connect", ({ url }, socket) => {
+        asked.push(url)
+        socket.end("HTTP/1.1 403 Forbidden\r\n\r\n")
+      })
+      yield* Effect.promise(() => once(proxy.listen(0, "127.0.0.1"), "listening"))
+      yield* Effect.addFinalizer(() => Effect.sync(() => proxy.close()))
+      const address = proxy.address()
+      const HTTPS_PROXY = typeof address === "object" ? `http://127.0.0.1:${address?.port}` : ""
+      const { host } = yield* DockerRegistry.make({ isEncrypted: true })
+      const inspect = (name: string, env: Readonly<Record<string, string>>) =>
+        Effect.promise(() => execute(process.execPath, [main, "inspect", name], { env: { HTTPS_PROXY, ...env } }))
+      const { code, stderr } = yield* inspect("docker://registry.invalid/a", {})
+      assert.strictEqual(code, 1, stderr)
+      assert.deepStrictEqual([...new Set(asked)], ["registry.invalid:443"])
+      const near = yield* inspect(`docker://${host}/a`, {})
+      assert.match(near.stderr, /SIGNED_CERT|UNABLE_TO/)
+      assert.match(
+        (yield* inspect("docker://registry.invalid/a", { NO_PROXY: "x,.invalid" })).stderr,
+        /ENOTFOUND|EAI_AGAIN/
+      )
+      assert.deepStrictEqual([...new Set(asked)], ["registry.invalid:443"])
+    }))
 
   it.live("is not asked without encryption where it is elsewhere", () =>
     Effect.gen(function*() {
