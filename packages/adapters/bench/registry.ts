@@ -174,6 +174,8 @@ const compare = async (name: string, way: Way, prepare: () => void): Promise<voi
   for (let round = 0; round <= runs; round++) {
     for (const [contestant, run] of usable) {
       prepare()
+      // What one has left to be written is not for the next one to wait for
+      spawnSync("sync")
       const result = run(way)
       await check[name]?.(contestant)
       if (round > 0) results.get(contestant)?.push(result)

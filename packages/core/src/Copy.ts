@@ -99,7 +99,7 @@ export interface Options {
   readonly all?: boolean
   /** Whose media types the copy has: those that the image has, unless given. */
   readonly format?: MediaTypes
-  /** How many blobs are copied at once: 4 unless given. */
+  /** How many blobs are copied at once: 6 unless given. */
   readonly concurrency?: number
 }
 
@@ -167,7 +167,7 @@ export const blobs = Effect.fnUntraced(function*(
   descriptors: ReadonlyArray<Descriptor.Descriptor>,
   source: BlobStore.Store,
   target: BlobStore.Store,
-  concurrency = 4
+  concurrency = 6
 ): Effect.fn.Return<CopiedBlobs, BlobFailed, BlobStore.BlobStore> {
   const stage = yield* BlobStore.BlobStore
   const outcomes = yield* Effect.forEach(
