@@ -30,7 +30,7 @@ describe("export", () => {
     assert.strictEqual(code, 0)
     assert.strictEqual(
       stderr,
-      "exporting layers ... done\nexporting config ... done\nexporting manifest ... done\n"
+      "exporting layers ... 269 B of 269 B done\nexporting config ... done\nexporting manifest ... done\n"
     )
     const [entry] = entries(path("out"))
     assert.include(stdout, `image     oci:${path("out")}:latest\n`)

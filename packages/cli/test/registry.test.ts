@@ -35,7 +35,7 @@ describe.runIf(judge("docker-registry"))("docker://", () => {
 
   it.live("is where an image is built upon, and where it goes, encrypted and after a login", () =>
     Effect.gen(function*() {
-      const { authority, host } = yield* DockerRegistry.make({ auth: "htpasswd", isEncrypted: true })
+      const { authority, directory, host } = yield* DockerRegistry.make({ auth: "htpasswd", isEncrypted: true })
       const { cli, home, json, shell } = user({ authority })
       const base = `docker://${host}/team/base`
       const app = `docker://${host}/team/app:1.0`
@@ -56,7 +56,18 @@ describe.runIf(judge("docker-registry"))("docker://", () => {
       assert.strictEqual(login.code, 0, login.stderr)
 
       yield* json("build", ...add, "--to", base)
-      const built = yield* json("build", "--from", base, ...add, "--cmd", "/app/app", "--to", app)
+      const upon = ["build", "--from", base, ...add, "--cmd", "/app/app", "--to"]
+      const built = yield* json(...upon, app)
+      // The base's layer is taken over in the registry: who would read it, would find other content
+      const [layer] = built.layers
+      assert.strictEqual(layer.base, true)
+      const hex = layer.descriptor.digest.slice("sha256:".length)
+      const data = join(directory, "docker/registry/v2/blobs/sha256", hex.slice(0, 2), hex, "data")
+      const content = readFileSync(data)
+      writeFileSync(data, Buffer.alloc(layer.descriptor.size))
+      const mounted = yield* json(...upon, `docker://${host}/team/mounted`)
+      assert.strictEqual(mounted.descriptor.digest, built.descriptor.digest)
+      writeFileSync(data, content)
       const listed = yield* json("list", `docker://${host}/team/app`)
       assert.deepStrictEqual(
         listed.map((image: { readonly name: string; readonly digest: string }) => [image.name, image.digest]),

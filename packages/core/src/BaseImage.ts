@@ -236,7 +236,7 @@ export const read = Effect.fn("BaseImage.read")(function*(
     config,
     layers: layers.flatMap((descriptor, index) => {
       const diffId = diffIds[index]
-      return diffId === undefined ? [] : [{ descriptor, diffId, content: store.get(descriptor) }]
+      return diffId === undefined ? [] : [{ descriptor, diffId, content: store.get(descriptor), source: store }]
     })
   }
 })

@@ -17,6 +17,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as Attestation from "./Attestation.ts"
 import * as BlobStore from "./BlobStore.ts"
 import * as CacheRef from "./CacheRef.ts"
@@ -299,6 +300,18 @@ const distinct = (layers: ReadonlyArray<ExportLayer>): ReadonlyArray<ExportLayer
   return [...byBlob.values()]
 }
 
+const copyingLayers = "exporting layers"
+
+/** Brings a layer into a store, in whichever way is the fastest. */
+const copyLayer = (
+  { content, descriptor, source }: ExportLayer,
+  store: BlobStore.Store,
+  onRead: (bytes: number) => Effect.Effect<void>
+): Effect.Effect<void, BlobStore.BlobStoreError> =>
+  source === undefined
+    ? Effect.asVoid(store.put(Stream.tap(content, ({ length }) => onRead(length)), descriptor))
+    : BlobStore.transfer(descriptor, source, store, onRead)
+
 /** Brings the layers into the store that it does not have. */
 const copyLayers = Effect.fnUntraced(function*(layers: ReadonlyArray<ExportLayer>) {
   const store = yield* BlobStore.BlobStore
@@ -307,12 +320,17 @@ const copyLayers = Effect.fnUntraced(function*(layers: ReadonlyArray<ExportLayer
     distinct(layers),
     ({ descriptor, ref }) => store.has(descriptor).pipe(Effect.map((has) => !has), Effect.mapError(failed(ref)))
   )
-  yield* Effect.forEach(
-    missing,
-    ({ content, descriptor, ref }) => Effect.mapError(store.put(content, descriptor), failed(ref)),
-    { concurrency, discard: true }
+  if (missing.length === 0) return
+  yield* Progress.counted(
+    copyingLayers,
+    (onRead) =>
+      Effect.forEach(missing, (layer) => Effect.mapError(copyLayer(layer, store, onRead), failed(layer.ref)), {
+        concurrency,
+        discard: true
+      }),
+    { total: missing.reduce((sum, { descriptor }) => sum + descriptor.size, 0) }
   )
-}, Progress.oneOff("exporting layers"))
+}, Progress.oneOff(copyingLayers))
 
 /** The platform that a config names. */
 const platformOf = (config: Json.Document | undefined): Platform.Platform | undefined => {

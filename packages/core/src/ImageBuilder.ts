@@ -640,7 +640,8 @@ export const build = Effect.fn("ImageBuilder.build")(function*<E, R>(
         descriptor,
         diffId,
         ...(encoder === undefined ? {} : { encoder }),
-        content: store.get(descriptor)
+        content: store.get(descriptor),
+        source: store
       }))
   )
   const described = old.history.filter(LayerHistory.isOfLayer)
@@ -668,7 +669,7 @@ export const build = Effect.fn("ImageBuilder.build")(function*<E, R>(
     warnings: [...old.warnings, ...exported.warnings],
     changes: [...old.changes, ...exported.changes],
     layers: layers.map((layer) => {
-      const { content: _, ...built } = layer
+      const { content: _content, source: _source, ...built } = layer
       return built
     })
   }

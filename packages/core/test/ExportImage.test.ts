@@ -269,6 +269,8 @@ describe("run", () => {
       Effect.map(() =>
         assert.deepStrictEqual(events, [
           "exporting layers …",
+          // How many bytes
+          "exporting layers …",
           "exporting layers done",
           "exporting config …",
           "exporting config done",

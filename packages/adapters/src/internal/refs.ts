@@ -1,10 +1,9 @@
 /**
  * What all stores of refs have in common: how a document becomes a ref, and when one may be added or removed.
  */
-import type { BlobStoreError } from "@effect-oci/core/BlobStore"
+import type { Store } from "@effect-oci/core/BlobStore"
 import * as CacheRef from "@effect-oci/core/CacheRef"
 import * as RefStore from "@effect-oci/core/RefStore"
-import type * as Descriptor from "@effect-oci/schema/Descriptor"
 import * as RefDocument from "@effect-oci/schema/RefDocument"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -13,12 +12,12 @@ import * as Stream from "effect/Stream"
 /** Finds the document of a ref; `undefined` where there is none. */
 type Lookup<E> = (name: string) => Effect.Effect<RefDocument.RefDocument | undefined, E>
 
-/** Makes a ref of its document. `acquire` is the source's own. */
+/** Makes a ref of its document, whose layer is in `blobs`. `acquire` is the source's own. */
 export const toRef = (
   store: string,
   name: string,
   document: RefDocument.RefDocument,
-  content: (descriptor: Descriptor.Descriptor) => Stream.Stream<Uint8Array, BlobStoreError>,
+  blobs: Pick<Store, "get"> | Store,
   acquire: (name: string) => Effect.Effect<CacheRef.Ref, CacheRef.CacheRefError, Scope.Scope>
 ): CacheRef.Ref => {
   const { created, description = "", diffId, encoder, layer, origin, parent } = document
@@ -34,7 +33,8 @@ export const toRef = (
           descriptor: layer,
           diffId,
           ...(encoder === undefined ? {} : { encoder }),
-          content: Stream.suspend(() => content(layer))
+          content: Stream.suspend(() => blobs.get(layer)),
+          ...("has" in blobs ? { source: blobs } : {})
         }
       }),
     parent: parent === undefined
