@@ -1,7 +1,7 @@
 /** A layout that is mounted read-only, and one that belongs to another user. */
 import * as Effect from "effect/Effect"
-import { chmodSync, copyFileSync, cpSync, mkdirSync, readFileSync, rmSync } from "node:fs"
-import { join } from "node:path"
+import { chmodSync, copyFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { dirname, join } from "node:path"
 import process from "node:process"
 import { exportImage } from "./image.ts"
 import {
@@ -76,7 +76,8 @@ export const run = async (): Promise<Outcome> => {
   const foreign = freshDirectory("foreign")
   const node = join(foreign, "node")
   copyFileSync(process.execPath, node)
-  copyFileSync(main, join(foreign, "main.mjs"))
+  cpSync(dirname(main), join(foreign, "program"), { recursive: true })
+  writeFileSync(join(foreign, "program/package.json"), `{"type":"module"}`)
   const open = join(foreign, "open")
   const closed = join(foreign, "closed")
   for (const directory of [open, closed]) cpSync(layout, directory, { recursive: true })
@@ -91,7 +92,7 @@ export const run = async (): Promise<Outcome> => {
       nobody,
       "--clear-groups",
       node,
-      join(foreign, "main.mjs"),
+      join(foreign, "program/main.js"),
       ...args
     ], {
       env: { HOME: "/nonexistent", XDG_CACHE_HOME: "/nonexistent", NODE_COMPILE_CACHE: "" }

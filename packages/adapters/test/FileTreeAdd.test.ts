@@ -262,13 +262,18 @@ describe("the cache", () => {
       assert.isFalse((yield* FileTree.add({ source: directory, destination: "/other" })).fromCache)
     }).pipe(provided))
 
-  it.live("does not keep what was written a moment ago, and could be written again unseen", () =>
-    Effect.gen(function*() {
-      const directory = files({ a: "one" })
-      yield* add(directory)
-      yield* settle
-      assert.isFalse((yield* add(directory)).fromCache)
-    }).pipe(provided))
+  // Where the machine is busy, the moment may be over before the file is read
+  it.live(
+    "does not keep what was written a moment ago, and could be written again unseen",
+    () =>
+      Effect.gen(function*() {
+        const directory = files({ a: "one" })
+        yield* add(directory)
+        yield* settle
+        assert.isFalse((yield* add(directory)).fromCache)
+      }).pipe(provided),
+    { retry: 3 }
+  )
 
   it.live("is told of the level by its number or not at all, which is the same", () =>
     Effect.gen(function*() {

@@ -230,8 +230,8 @@ describe.concurrent("failures", () => {
       plain.stderr,
       /^error: .*a bug in effect-oci.*: undefined is not a manifest\n  set EFFECT_OCI_DEBUG=1.*\n$/
     )
-    assert.match((await run(["fail", "defect"], { EFFECT_OCI_DEBUG: "1" })).stderr, /\n +at .*main\.js/)
-    assert.match((await run(["fail", "defect", "--log-level", "debug"])).stderr, /\n +at .*main\.js/)
+    assert.match((await run(["fail", "defect"], { EFFECT_OCI_DEBUG: "1" })).stderr, /\n +at .*\.js:\d+/)
+    assert.match((await run(["fail", "defect", "--log-level", "debug"])).stderr, /\n +at .*\.js:\d+/)
     assert.strictEqual(JSON.parse((await run(["fail", "defect", "--json"])).stdout).error._tag, "Defect")
   })
 })
