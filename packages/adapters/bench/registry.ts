@@ -168,6 +168,9 @@ const check: Record<string, (contestant: string) => Promise<void>> = {
   }
 }
 
+/** The medians of each contestant, one a way. */
+const medians = new Map<string, Array<number>>()
+
 const compare = async (name: string, way: Way, prepare: () => void): Promise<void> => {
   const results = new Map<string, Array<Run>>(usable.map(([contestant]) => [contestant, []]))
   // The first round fills the caches, and does not count
@@ -185,6 +188,7 @@ const compare = async (name: string, way: Way, prepare: () => void): Promise<voi
   process.stdout.write(`${name}, ${runs} runs\n`)
   for (const [contestant, found] of results) {
     const time = median(found.map((run) => run.time))
+    medians.set(contestant, [...medians.get(contestant) ?? [], time])
     const memory = Math.max(...found.map((run) => run.memory))
     process.stdout.write(
       `  ${contestant.padEnd(8)} ${time.toFixed(0).padStart(6)} ms  ratio ${(time / base).toFixed(2)}  memory ${
@@ -212,4 +216,10 @@ const serverAlone = (): void => {
 if (values.server) serverAlone()
 await compare("push", push, forget)
 await compare("pull", pull, drop)
+const both = (contestant: string): number => (medians.get(contestant) ?? []).reduce((sum, time) => sum + time, 0)
+process.stdout.write(
+  `both ways\n  ours     ${both("ours").toFixed(0).padStart(6)} ms  ratio ${
+    (both("ours") / both("skopeo")).toFixed(2)
+  }\n`
+)
 process.exit()
