@@ -75,6 +75,9 @@ const isLasting = (code: string): boolean =>
   code === "ENOTFOUND" || code === "CERT_HAS_EXPIRED" ||
   /^ERR_TLS|^ERR_INVALID|SIGNED_CERT|^UNABLE_TO_|^CERT_/.test(code)
 
+/** Nobody is there, and perhaps about to come back; or a proxy does not let us through. */
+const impatient: Readonly<Record<string, number>> = { ECONNREFUSED: 3, UND_ERR_ABORTED: 2 }
+
 /** What a transport's error means. Only its code and its words are kept: the error itself holds the request. */
 export const fromTransport = (
   error: HttpClientError.HttpClientError,
@@ -95,7 +98,6 @@ export const fromTransport = (
   return new Failure({
     reason: (attempts) => new RegistryError.Unreachable({ code, attempts, cause }),
     isTransient: !isLasting(code) && error.reason._tag !== "InvalidUrlError" && error.reason._tag !== "EncodeError",
-    // Nobody is there, and perhaps about to come back
-    ...(code === "ECONNREFUSED" ? { mostAttempts: 3 } : {})
+    ...(impatient[code] === undefined ? {} : { mostAttempts: impatient[code] })
   })
 }
