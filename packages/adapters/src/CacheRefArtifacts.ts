@@ -140,6 +140,7 @@ const make = Effect.fnUntraced(function*(store: string) {
         store,
         name,
         found.document,
+        blobs.get,
         blobs,
         (parent) => Effect.flatMap(below(found), (found) => toRef(parent, found))
       ))

@@ -70,7 +70,7 @@ const make = Effect.fnUntraced(function*(path: string, options: Options) {
   const acquire: CacheRef.CacheRef["Service"]["acquire"] = Effect.fnUntraced(function*(name) {
     const document = yield* lookup(name)
     if (document === undefined) return yield* new CacheRef.RefMissing({ store, ref: name })
-    return Refs.toRef(store, name, document, layout.blobs, acquire)
+    return Refs.toRef(store, name, document, layout.blobs.get, layout.blobs, acquire)
   })
 
   const add: RefStore.RefStore["Service"]["add"] = Effect.fnUntraced(function*(name, document, options) {

@@ -160,7 +160,7 @@ export const open = Effect.fnUntraced(function*(
   ): Effect.fn.Return<void, ImageStore.ImageStoreError> {
     const { digest, mediaType } = descriptor
     const isOwn = Option.isNone(name) || name.value === digest
-    if (!isOwn && !Tags.isTag(name.value)) {
+    if (!isOwn && !ImageReference.isTag(name.value)) {
       return yield* new ImageStore.InvalidImageName({ name: name.value, expected: Tags.rule })
     }
     const absent = new BlobStore.BlobMissing({ store, digest })
@@ -177,7 +177,7 @@ export const open = Effect.fnUntraced(function*(
   })
 
   const untag = Effect.fnUntraced(function*(name: Option.Option<string>) {
-    const isGone = Option.isSome(name) && Tags.isTag(name.value) && (yield* manifests.remove(name.value))
+    const isGone = Option.isSome(name) && ImageReference.isTag(name.value) && (yield* manifests.remove(name.value))
     if (!isGone) return yield* missing(name)
   })
 
@@ -187,7 +187,7 @@ export const open = Effect.fnUntraced(function*(
     const known = Option.isSome(name) ? [name.value] : yield* some
     const [only] = known
     if (known.length > 1) return yield* new ImageStore.ImageAmbiguous({ store, names: known, count: known.length })
-    const isName = only !== undefined && (Tags.isTag(only) || Result.isSuccess(Digest.parse(only)))
+    const isName = only !== undefined && (ImageReference.isTag(only) || Result.isSuccess(Digest.parse(only)))
     return (isName ? yield* find(only) : undefined)?.descriptor ?? (yield* missing(name))
   })
 

@@ -78,6 +78,20 @@ it("merges scopes", () => {
 describe("tokens", () => {
   const tokenUrl = "https://reg.example/token"
 
+  /** A registry that takes one token, the first unless another is said; each that is asked for is a new one: t1, t2 … */
+  const fickle = (more = "") => {
+    let good = "t1"
+    let count = 0
+    const { layer, seen } = everywhere(({ headers, url }) =>
+      url.startsWith(tokenUrl)
+        ? { body: `{"token":"t${++count}"}` }
+        : headers["authorization"] === `Bearer ${good}`
+        ? {}
+        : { status: 401, headers: bearer(tokenUrl, more) }
+    )
+    return { layer, seen, only: (token: string) => void (good = token) }
+  }
+
   /** A registry that gives and takes tokens: the newest one only. */
   const registry = (token: (count: number, seen: Seen) => Reply = (count) => ({ body: `{"token":"t${count}"}` })) => {
     let count = 0
@@ -194,23 +208,15 @@ describe("tokens", () => {
 
   it.effect("are fetched once anew when they are refused before they expire", () =>
     Effect.gen(function*() {
-      let good = "t1"
-      let count = 0
-      const { layer, seen } = everywhere(({ headers, url }) =>
-        url.startsWith(tokenUrl)
-          ? { body: `{"token":"t${++count}"}` }
-          : headers["authorization"] === `Bearer ${good}`
-          ? {}
-          : { status: 401, headers: bearer(tokenUrl) }
-      )
+      const { layer, only, seen } = fickle()
       const { ask } = yield* session("reg.example", {}, undefined, layer)
       yield* ask(get("/v2/", pull))
       yield* TestClock.adjust("1 second")
-      good = "t2"
+      only("t2")
       yield* ask(get("/v2/", pull))
       assert.lengthOf(tokensOf(seen), 2)
       yield* TestClock.adjust("1 second")
-      good = "none"
+      only("none")
       const error = yield* Effect.flip(ask(get("/v2/", pull)))
       assert.strictEqual(error.reason._tag, "Unauthorized")
       assert.lengthOf(tokensOf(seen), 3)
@@ -218,22 +224,14 @@ describe("tokens", () => {
 
   it.effect("that the registry has refused are not kept, even if it names another scope", () =>
     Effect.gen(function*() {
-      let good = "t1"
-      let count = 0
-      const { layer, seen } = everywhere(({ headers, url }) =>
-        url.startsWith(tokenUrl)
-          ? { body: `{"token":"t${++count}"}` }
-          : headers["authorization"] === `Bearer ${good}`
-          ? {}
-          : { status: 401, headers: bearer(tokenUrl, `,scope="repository:a/b:pull,push"`) }
-      )
+      const { layer, only, seen } = fickle(`,scope="repository:a/b:pull,push"`)
       const { ask } = yield* session("reg.example", {}, undefined, layer)
       yield* ask(get("/v2/", pull))
       yield* TestClock.adjust("1 second")
-      good = "t2"
+      only("t2")
       yield* ask(get("/v2/", pull))
       yield* TestClock.adjust("1 second")
-      good = "t3"
+      only("t3")
       const before = seen.length
       yield* ask(get("/v2/", pull))
       // A new token at once, and not the old one first

@@ -12,12 +12,13 @@ import * as Stream from "effect/Stream"
 /** Finds the document of a ref; `undefined` where there is none. */
 type Lookup<E> = (name: string) => Effect.Effect<RefDocument.RefDocument | undefined, E>
 
-/** Makes a ref of its document, whose layer is in `blobs`. `acquire` is the source's own. */
+/** Makes a ref of its document, whose layer `content` reads, and `source` has, if it is a store. `acquire` is the source's own. */
 export const toRef = (
   store: string,
   name: string,
   document: RefDocument.RefDocument,
-  blobs: Pick<Store, "get"> | Store,
+  content: Store["get"],
+  source: Store | undefined,
   acquire: (name: string) => Effect.Effect<CacheRef.Ref, CacheRef.CacheRefError, Scope.Scope>
 ): CacheRef.Ref => {
   const { created, description = "", diffId, encoder, layer, origin, parent } = document
@@ -33,8 +34,8 @@ export const toRef = (
           descriptor: layer,
           diffId,
           ...(encoder === undefined ? {} : { encoder }),
-          content: Stream.suspend(() => blobs.get(layer)),
-          ...("has" in blobs ? { source: blobs } : {})
+          content: Stream.suspend(() => content(layer)),
+          ...(source === undefined ? {} : { source })
         }
       }),
     parent: parent === undefined

@@ -8,10 +8,13 @@ const hubNames: ReadonlySet<string> = new Set([hub, "index.docker.io", "registry
 
 const grammar = /^(?:[a-z0-9]+(?:-+[a-z0-9]+)*(?:\.[a-z0-9]+(?:-+[a-z0-9]+)*)*|\[[a-f0-9:]+\])(?::[0-9]{1,5})?$/
 
+/** Whether a registry is Docker Hub. */
+export const isHub = (registry: string): boolean => hubNames.has(registry)
+
 /** The one name of a registry: in lower case, and `docker.io` for Docker Hub. */
 export const canonical = (host: string): string => {
   const name = host.toLowerCase()
-  return hubNames.has(name) ? hub : name
+  return isHub(name) ? hub : name
 }
 
 /** What Docker keeps the credential of a registry under. */

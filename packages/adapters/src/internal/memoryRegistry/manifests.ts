@@ -3,6 +3,7 @@ import type * as Descriptor from "@effect-oci/schema/Descriptor"
 import * as Digest from "@effect-oci/schema/Digest"
 import * as ImageIndex from "@effect-oci/schema/ImageIndex"
 import * as ImageManifest from "@effect-oci/schema/ImageManifest"
+import * as ImageReference from "@effect-oci/schema/ImageReference"
 import * as Json from "@effect-oci/schema/Json"
 import * as MediaType from "@effect-oci/schema/MediaType"
 import * as Bytes from "effect/Bytes"
@@ -15,8 +16,6 @@ import * as Stream from "effect/Stream"
 import { type Call, checkDeletion, type Endpoint, findRepository, parseDigest } from "./call.ts"
 import { type Refusal, refusal, refuse } from "./refusal.ts"
 import * as State from "./state.ts"
-
-const isTag = (text: string): boolean => /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/.test(text)
 
 /** The digest that a path ends with; none where it ends with a tag, which never has a colon. */
 const parseReference = (text: string): Effect.Effect<Digest.Digest | undefined, Refusal> =>
@@ -119,7 +118,7 @@ const mediaTypeOf = ({ request: { headers } }: Call, bytes: Uint8Array): string 
 export const put: Endpoint = Effect.fnUntraced(function*(call) {
   const named = yield* parseReference(call.reference)
   const tags = named === undefined ? [call.reference] : call.url.searchParams.getAll("tag")
-  const noTag = tags.find((tag) => !isTag(tag))
+  const noTag = tags.find((tag) => !ImageReference.isTag(tag))
   if (noTag !== undefined) return yield* refuse("MANIFEST_INVALID", `not a tag: ${noTag}`)
   const bytes = yield* receive(call)
   const digest = yield* State.digest([bytes], named === undefined ? "sha256" : Digest.algorithm(named))

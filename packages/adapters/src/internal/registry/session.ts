@@ -17,6 +17,7 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Credentials from "../../Credentials.ts"
+import * as RegistryName from "../credentials/registryName.ts"
 import * as Address from "./address.ts"
 import * as Authorization from "./authorization.ts"
 import * as Challenge from "./challenge.ts"
@@ -100,8 +101,6 @@ const maxErrors = 10
 /** What goes along to another origin. */
 const neutral: ReadonlySet<string> = new Set(["accept", "range", "if-range"])
 
-const hub: ReadonlySet<string> = new Set(["docker.io", "index.docker.io"])
-
 /** Stands for a host that no URL can have, such as 999.1.1.1; it is never asked. */
 const nowhere = "https://registry.invalid"
 const unknownHost = new RegistryError.Unreachable({ code: "ERR_INVALID_URL", attempts: 0 })
@@ -170,7 +169,7 @@ export const make = Effect.fnUntraced(function*(
   registry: string,
   options: Options
 ): Effect.fn.Return<Session, never, HttpClient.HttpClient | Credentials.Credentials> {
-  const host = hub.has(registry) ? "registry-1.docker.io" : registry
+  const host = RegistryName.isHub(registry) ? "registry-1.docker.io" : registry
   const isValid = URL.canParse(`https://${host}`)
   const { hostname, port } = new URL(isValid ? `https://${host}` : nowhere)
   const isPlain = options.insecure ?? (Address.isLoopback(hostname) &&

@@ -2,6 +2,7 @@
  * What a registry lists, page by page, and the tags of a repository.
  */
 import * as RegistryError from "@effect-oci/core/RegistryError"
+import * as ImageReference from "@effect-oci/schema/ImageReference"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -42,11 +43,6 @@ export const pages = (
     )
   })
 
-const grammar = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/
-
-/** Checks that a text can be a tag. */
-export const isTag = (text: string): boolean => grammar.test(text)
-
 /** What a tag looks like, in words. */
 export const rule = "a tag: 1 to 128 letters, digits, \"_\", \".\" and \"-\", not beginning with \".\" or \"-\""
 
@@ -66,7 +62,7 @@ export const list = (repository: Repository): Stream.Stream<string, RegistryErro
     Stream.mapEffect(({ bytes, error }) => {
       const page = Schema.decodeOption(Page)(new TextDecoder().decode(bytes))
       const tags = Option.map(page, ({ tags }) => tags ?? [])
-      return Option.isSome(tags) && tags.value.every(isTag)
+      return Option.isSome(tags) && tags.value.every(ImageReference.isTag)
         ? Effect.succeed(tags.value)
         : Effect.fail(error(new RegistryError.Misbehaved({ found: "a list of tags that is none" })))
     }),
