@@ -15,7 +15,6 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as RegistryName from "./internal/credentials/registryName.ts"
 
@@ -142,22 +141,6 @@ export const CredentialsError = Schema.Union([
 export type CredentialsError = typeof CredentialsError.Type
 
 /**
- * Error raised for text that is not the name of a registry.
- *
- * @category errors
- * @since 0.1.0
- */
-export class InvalidRegistryName
-  extends Schema.TaggedError<InvalidRegistryName>("@effect-oci/adapters/InvalidRegistryName")("InvalidRegistryName", {
-    expected: Schema.String
-  })
-{
-  override get message(): string {
-    return `expected ${this.expected}`
-  }
-}
-
-/**
  * Finds the credential of a registry. `registry` is `host[:port]` in lower case, `docker.io` for Docker Hub; `repository`
  * is the path in it, which decides where credentials are kept for a part of a registry.
  *
@@ -178,27 +161,6 @@ export interface Provider {
  * @since 0.1.0
  */
 export class Credentials extends Context.Service<Credentials, Provider>()("@effect-oci/adapters/Credentials") {}
-
-/**
- * Reads the name of a registry as people write it: `ghcr.io`, `localhost:5000`, also with `https://` before it. Docker Hub
- * is `docker.io` whichever of its names is given.
- *
- * **Example** (Naming Docker Hub)
- *
- * ```ts
- * import * as Credentials from "@effect-oci/adapters/Credentials"
- *
- * console.log(Credentials.parseRegistry("https://index.docker.io/v1/")) // success: docker.io
- * ```
- *
- * @category decoding
- * @since 0.1.0
- */
-export const parseRegistry = (text: string): Result.Result<string, InvalidRegistryName> =>
-  Result.fromOption(
-    RegistryName.parse(text),
-    () => new InvalidRegistryName({ expected: "a registry's host, such as ghcr.io or localhost:5000, and no path" })
-  )
 
 /**
  * No credentials: all registries are asked anonymously.

@@ -20,9 +20,10 @@ import * as AuthFile from "./internal/credentials/authFile.ts"
 import * as Edit from "./internal/credentials/edit.ts"
 import * as Helper from "./internal/credentials/helper.ts"
 import * as PrivateFile from "./internal/credentials/privateFile.ts"
-import * as RegistryName from "./internal/credentials/registryName.ts"
+import * as Names from "./internal/credentials/registryName.ts"
 import { home, variable } from "./internal/credentials/variables.ts"
 import { Files } from "./internal/files.ts"
+import * as RegistryName from "./RegistryName.ts"
 
 /**
  * What can be chosen about Docker's config.
@@ -62,7 +63,7 @@ export class CredentialsUnwritable
  */
 export const ChangeError = Schema.Union([
   Credentials.CredentialsError,
-  Credentials.InvalidRegistryName,
+  RegistryName.InvalidRegistryName,
   CredentialsUnwritable
 ])
 
@@ -100,8 +101,8 @@ const timeoutOf = (options: Options | undefined): Duration.Duration =>
 
 /** The elements with this key before those that only mean the same registry. */
 const matching = <A extends { readonly key: string }>(list: ReadonlyArray<A>, registry: string): ReadonlyArray<A> => {
-  const key = RegistryName.dockerKey(registry)
-  const isSame = (element: A) => element.key !== key && RegistryName.fromKey(element.key).registry === registry
+  const key = Names.dockerKey(registry)
+  const isSame = (element: A) => element.key !== key && Names.fromKey(element.key).registry === registry
   return [...list.filter((element) => element.key === key), ...list.filter(isSame)]
 }
 
@@ -136,13 +137,13 @@ export const make = (options?: Options): Effect.Effect<Credentials.Provider> =>
     const timeout = timeoutOf(options)
     return {
       find: Effect.fnUntraced(function*(name) {
-        const parsed = RegistryName.parse(name)
+        const parsed = Names.parse(name)
         const file = yield* AuthFile.read(files, yield* Effect.fromResult(path))
         if (file === undefined || Option.isNone(parsed)) return Option.none()
         const registry = parsed.value
         const helper = helperOf(file, registry, timeout)
         if (helper !== undefined) {
-          const found = yield* Helper.get(helper, registry, RegistryName.dockerKey(registry))
+          const found = yield* Helper.get(helper, registry, Names.dockerKey(registry))
           if (Option.isSome(found)) return found
         }
         for (const entry of matching(file.auths, registry)) {
@@ -198,7 +199,7 @@ const credentialMembers: ReadonlySet<string> = new Set([
 const putEntry =
   (registry: string, values: ReadonlyMap<string, string>) =>
   (_: AuthFile.AuthFile | undefined, auths: string, style: Edit.Style): string =>
-    Edit.member(auths, RegistryName.dockerKey(registry), style, (before) => {
+    Edit.member(auths, Names.dockerKey(registry), style, (before) => {
       const entry = Edit.object(before)
       // In another case, too: Docker would read them
       const old = Edit.namesOf(entry).filter((name) => credentialMembers.has(name.toLowerCase()))
@@ -252,14 +253,14 @@ export const store = Effect.fn("DockerConfig.store")(function*(
   credential: Exclude<Credentials.Credential, { readonly _tag: "RegistryToken" }>,
   options?: Options
 ): Effect.fn.Return<Place, ChangeError> {
-  const registry = yield* Effect.fromResult(Credentials.parseRegistry(name))
+  const registry = yield* Effect.fromResult(RegistryName.parse(name))
   const path = yield* pathOf(options)
   const helper = helperOf(yield* AuthFile.read(yield* Files, path), registry, timeoutOf(options))
   if (helper === undefined) {
     yield* changeAuths(path, putEntry(registry, stored(credential)))
     return { _tag: "PlainText", path }
   }
-  const key = RegistryName.dockerKey(registry)
+  const key = Names.dockerKey(registry)
   yield* credential._tag === "Basic"
     ? Helper.store(helper, registry, key, credential.username, credential.password)
     : Helper.storeToken(helper, registry, key, credential.token)
@@ -279,11 +280,11 @@ export const erase = Effect.fn("DockerConfig.erase")(function*(
   name: string,
   options?: Options
 ): Effect.fn.Return<boolean, ChangeError> {
-  const registry = yield* Effect.fromResult(Credentials.parseRegistry(name))
+  const registry = yield* Effect.fromResult(RegistryName.parse(name))
   const path = yield* pathOf(options)
   const file = yield* AuthFile.read(yield* Files, path)
   if (file === undefined) return false
-  const key = RegistryName.dockerKey(registry)
+  const key = Names.dockerKey(registry)
   const helper = helperOf(file, registry, timeoutOf(options))
   const isKept = helper !== undefined && Option.isSome(yield* Helper.get(helper, registry, key))
   if (helper !== undefined && isKept) yield* Helper.erase(helper, registry, key)

@@ -9,6 +9,7 @@ import { dirname, join } from "node:path"
 import { inspect } from "node:util"
 import * as Credentials from "../src/Credentials.ts"
 import * as PodmanAuth from "../src/PodmanAuth.ts"
+import * as RegistryName from "../src/RegistryName.ts"
 import * as UserCredentials from "../src/UserCredentials.ts"
 import { temporaryDirectory } from "./temporary.ts"
 
@@ -60,7 +61,7 @@ describe("Credentials", () => {
     ["-x", undefined],
     ["", undefined]
   ])("reads the name of a registry, or reads none (%#)", (text, expected) => {
-    const read = Credentials.parseRegistry(text)
+    const read = RegistryName.parse(text)
     assert.strictEqual(Result.getOrUndefined(read), expected)
     assert.notInclude(String(Result.isFailure(read) ? read.failure : ""), canary)
   })

@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import * as Credentials from "@effect-oci/adapters/Credentials"
+import * as RegistryName from "@effect-oci/adapters/RegistryName"
 import * as Flag from "effect/cli/Flag"
 import * as GlobalFlag from "effect/cli/GlobalFlag"
 import * as Flags from "./Flags.ts"
@@ -20,7 +20,7 @@ export const Insecure = GlobalFlag.Setting("insecure")({
     Flag.withDescription(
       "Ask this registry without encryption; one on this machine is asked so anyway. Can be repeated"
     ),
-    Flag.mapEffect(Flags.parsing("--insecure", Credentials.parseRegistry)),
+    Flag.mapEffect(Flags.parsing("--insecure", RegistryName.parse)),
     Flag.atLeast(0)
   )
 })

@@ -3,8 +3,9 @@
  *
  * @since 0.1.0
  */
-import * as Credentials from "@effect-oci/adapters/Credentials"
+import type * as Credentials from "@effect-oci/adapters/Credentials"
 import * as DockerConfig from "@effect-oci/adapters/DockerConfig"
+import * as RegistryName from "@effect-oci/adapters/RegistryName"
 import * as Argument from "effect/cli/Argument"
 import * as CliError from "effect/cli/CliError"
 import * as Command from "effect/cli/Command"
@@ -149,7 +150,7 @@ export const make = <E, R>(verify: Verify<E, R>) =>
     {
       registry: Argument.String("REGISTRY").pipe(
         Argument.withDescription("The registry's host, such as ghcr.io, docker.io or localhost:5000"),
-        Argument.mapEffect(Flags.parsing("REGISTRY", Credentials.parseRegistry))
+        Argument.mapEffect(Flags.parsing("REGISTRY", RegistryName.parse))
       ),
       username: Flag.String("username").pipe(
         Flag.withAlias("u"),

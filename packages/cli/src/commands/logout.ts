@@ -3,8 +3,8 @@
  *
  * @since 0.1.0
  */
-import * as Credentials from "@effect-oci/adapters/Credentials"
 import * as DockerConfig from "@effect-oci/adapters/DockerConfig"
+import * as RegistryName from "@effect-oci/adapters/RegistryName"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
@@ -32,7 +32,7 @@ export const command = Command.make(
   {
     registry: Argument.String("REGISTRY").pipe(
       Argument.withDescription("The registry's host, as for login"),
-      Argument.mapEffect(Flags.parsing("REGISTRY", Credentials.parseRegistry))
+      Argument.mapEffect(Flags.parsing("REGISTRY", RegistryName.parse))
     ),
     json: Flags.json
   },
